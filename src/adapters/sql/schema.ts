@@ -1,0 +1,272 @@
+// The tables as Kysely sees them. Portable between SQLite and PostgreSQL: TEXT ids (UUIDv7), INTEGER milliseconds since
+// the epoch, TEXT JSON, 0/1 for booleans. What a column means stands here; how it is made, in migrations.ts.
+
+import type { ColumnType, Generated } from 'kysely';
+import type { UploadState } from '../../core/upload.ts';
+
+type Default<T> = ColumnType<T, T | undefined, T>;
+
+export interface ProjectTable {
+  id: string;
+  /** Without `ji_`. Unique among those that are not removed. */
+  name: string;
+  state: Default<'active' | 'archived'>;
+  /** Name of a shipped profile or of a file in config/profiles, without `.yaml`. */
+  profile: Default<string>;
+  /** JSON object of what `project set` knows. */
+  settings: Default<string>;
+  createdAt: number;
+}
+
+export interface ProjectPartnerTable {
+  projectId: string;
+  partner: string;
+}
+
+export interface MemberTable {
+  id: string;
+  name: string;
+  state: Default<'active' | 'disabled' | 'removed'>;
+  /** Argon2id in PHC form. */
+  passwordHash: string | null;
+  expiresAt: number | null;
+  /** Wrong logins since the last good one, and until when further ones are refused. */
+  failures: Default<number>;
+  lockedUntil: number | null;
+  createdAt: number;
+  removedAt: number | null;
+}
+
+export interface MembershipTable {
+  memberId: string;
+  projectId: string;
+}
+
+export interface MemberKeyTable {
+  id: string;
+  memberId: string;
+  /** `SHA256:…` */
+  fingerprint: string;
+  algorithm: string;
+  /** Base64 of the SSH wire form. */
+  blob: string;
+  comment: Default<string>;
+  createdAt: number;
+}
+
+export interface PartnerTable {
+  code: string;
+  host: string | null;
+  port: number | null;
+  /** The name under which we log in there. */
+  user: string | null;
+  /** Pinned `SHA256:…`. */
+  hostKey: string | null;
+  state: Default<'active' | 'removed'>;
+  /** How a delivery is proven at a partner without check-file: by reading back, or by its size alone. */
+  verify: Default<'hash' | 'size'>;
+  /** What an administrator must see to, as an error code; null when all is well. */
+  alarm: string | null;
+  alarmDetail: string | null;
+  alarmAt: number | null;
+  lastPassAt: number | null;
+  lastSuccessAt: number | null;
+  /** Failed passes in a row, for the back-off. */
+  failures: Default<number>;
+  createdAt: number;
+}
+
+/** Keys with which a partner's replicator may log in here (`partner accept`). */
+export interface PartnerKeyTable {
+  id: string;
+  partner: string;
+  fingerprint: string;
+  algorithm: string;
+  blob: string;
+  createdAt: number;
+}
+
+export interface RecipientTable {
+  id: string;
+  projectId: string;
+  partner: string;
+  /** Upper-case hex of the primary key. */
+  fingerprint: string;
+  userId: string;
+  algorithm: string;
+  armored: string;
+  expiresAt: number | null;
+  createdAt: number;
+  removedAt: number | null;
+}
+
+export interface UploadTable {
+  id: string;
+  projectId: string;
+  memberId: string;
+  kind: 'intake' | 'direct';
+  /** For `direct`, the partner whose outgoing folder it is in. */
+  partner: string | null;
+  /** Relative to data/home. */
+  path: string;
+  /** 1, 2, … for the same path and member. */
+  generation: number;
+  sizeBytes: Default<number>;
+  declaredSizeBytes: number | null;
+  /** JSON of core/coverage. */
+  coverage: Default<string>;
+  /** Did the client CLOSE it after its last byte? */
+  closed: Default<number>;
+  device: string | null;
+  inode: string | null;
+  modifiedMs: number | null;
+  /** Of the last write, reopen, rename or close. */
+  touchedAt: number;
+  /** When it may be claimed, if nothing touches it; null while it is not settling. */
+  settleAt: number | null;
+  /** The spool name of the claimed generation; null before and when it is no longer needed. */
+  claim: string | null;
+  claimedAt: number | null;
+  sha256: string | null;
+  /** The raw file is gone: removed by the member, or by retention. */
+  rawRemovedAt: number | null;
+  /** File name in receipts/, and whether it must be written anew. */
+  receipt: string | null;
+  receiptDue: Default<number>;
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface JobTable {
+  id: string;
+  uploadId: string;
+  projectId: string;
+  memberId: string;
+  /** '' while the project has no partner. */
+  partner: string;
+  state: UploadState;
+  reason: string | null;
+  detail: string | null;
+  /** JSON array of Exclusion. */
+  exclusions: Default<string>;
+  profileHash: string | null;
+  /** Fingerprints, sorted, joined by a comma. */
+  recipients: string | null;
+  /** Relative to the outgoing folder, e.g. `gpg-alice/JI-7K3M9/CT_2_14_a1b2c3d4.dcm.gpg`. */
+  output: string | null;
+  outputSha256: string | null;
+  outputBytes: number | null;
+  /** JSON of ProcessReport. */
+  report: string | null;
+  attempts: Default<number>;
+  workerDeaths: Default<number>;
+  dueAt: number | null;
+  leaseOwner: string | null;
+  leaseUntil: number | null;
+  /** Grows with each lease; every commit of a worker says `where fence = mine`. */
+  fence: Default<number>;
+  publishedAt: number | null;
+  deliveredAt: number | null;
+  createdAt: number;
+  updatedAt: number;
+}
+
+/** `held release`: one rule is overridden for one content in one project. */
+export interface ReleaseTable {
+  id: string;
+  projectId: string;
+  sha256: string;
+  reason: string;
+  note: string;
+  createdAt: number;
+}
+
+/** What is owed to or was proven at a partner, one row a path. */
+export interface DeliveryTable {
+  id: string;
+  projectId: string;
+  partner: string;
+  /** Relative to the outgoing folder. */
+  path: string;
+  jobId: string | null;
+  sizeBytes: number;
+  modifiedMs: number;
+  inode: string;
+  sha256: string | null;
+  state: Default<'pending' | 'delivered' | 'failed' | 'conflict' | 'gone'>;
+  /** An error code. */
+  reason: string | null;
+  attempts: Default<number>;
+  dueAt: number | null;
+  /** SHA-256 of what we delivered under this path before, to tell our own predecessor from a stranger's file. */
+  previousSha256: string | null;
+  /** `check-file`, `read-back` or `size`. */
+  evidence: string | null;
+  deliveredAt: number | null;
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface PassTable {
+  id: string;
+  partner: string;
+  startedAt: number;
+  endedAt: number | null;
+  delivered: Default<number>;
+  failed: Default<number>;
+  /** An error code when the partner itself could not be used. */
+  error: string | null;
+}
+
+export interface LeaseTable {
+  /** e.g. `replicate:UMHS`. */
+  name: string;
+  owner: string;
+  until: number;
+  fence: number;
+}
+
+export interface SubjectTable {
+  id: string;
+  projectId: string;
+  /** SubjectIdentity.key */
+  identity: string;
+  code: string;
+  dateOffsetDays: number;
+  /** AES-256-GCM of the identity as JSON, base64: nonce, ciphertext, tag. */
+  sealed: string;
+  createdAt: number;
+}
+
+export interface AuditTable {
+  seq: Generated<number>;
+  at: number;
+  /** `cli`, `server`, a member's or partner's id. */
+  actor: string;
+  action: string;
+  /** The id of what it is about. */
+  object: string;
+  /** JSON; ids, tags, codes, counts. */
+  detail: string;
+  /** HMAC-SHA-256 over the previous one and this row. */
+  hash: string;
+}
+
+export interface Database {
+  project: ProjectTable;
+  project_partner: ProjectPartnerTable;
+  member: MemberTable;
+  membership: MembershipTable;
+  member_key: MemberKeyTable;
+  partner: PartnerTable;
+  partner_key: PartnerKeyTable;
+  recipient: RecipientTable;
+  upload: UploadTable;
+  job: JobTable;
+  release: ReleaseTable;
+  delivery: DeliveryTable;
+  pass: PassTable;
+  lease: LeaseTable;
+  subject: SubjectTable;
+  audit: AuditTable;
+}

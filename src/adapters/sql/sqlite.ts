@@ -1,0 +1,68 @@
+// Opens the embedded database. Three traps of SQLite are met here (see ARCHITECTURE, decisions): a WAL database comes back
+// at synchronous=NORMAL, which loses commits on power loss; Kysely's BEGIN is deferred and fails with
+// SQLITE_BUSY_SNAPSHOT when a read turns into a write; and the command line writes beside a running server.
+
+import BetterSqlite3 from 'better-sqlite3';
+import {
+  CompiledQuery,
+  Kysely,
+  Migrator,
+  SqliteDialect,
+  SqliteDriver,
+  type DatabaseConnection,
+  type Driver,
+  type SqliteDialectConfig,
+} from 'kysely';
+import { AppError } from '../../core/errors.ts';
+import { migrations } from './migrations.ts';
+import type { Database } from './schema.ts';
+
+/** A write transaction takes the write lock at once, so it can wait for others instead of failing half way. */
+class ImmediateDriver extends SqliteDriver {
+  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  }
+}
+
+class ImmediateSqliteDialect extends SqliteDialect {
+  readonly #config: SqliteDialectConfig;
+
+  constructor(config: SqliteDialectConfig) {
+    super(config);
+    this.#config = config;
+  }
+
+  override createDriver(): Driver {
+    return new ImmediateDriver(this.#config);
+  }
+}
+
+export interface OpenDatabase {
+  readonly db: Kysely<Database>;
+  /** Changes when another connection has committed since the last call (PRAGMA data_version): a hint to look again. */
+  dataVersion(): number;
+  close(): Promise<void>;
+}
+
+/** Opens (and makes) the database at `path` and brings it to the newest schema. */
+export async function openSqlite(path: string): Promise<OpenDatabase> {
+  const sqlite = new BetterSqlite3(path);
+  sqlite.pragma('journal_mode = WAL');
+  sqlite.pragma('synchronous = FULL');
+  sqlite.pragma('foreign_keys = ON');
+  sqlite.pragma('busy_timeout = 10000');
+  const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: sqlite }) });
+  const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
+  if (error !== undefined) {
+    await db.destroy();
+    throw new AppError('INTERNAL', {
+      cause: error,
+      detail: 'the database could not be brought up to date',
+    });
+  }
+  return {
+    db,
+    dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
+    close: () => db.destroy(),
+  };
+}
