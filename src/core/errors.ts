@@ -165,6 +165,16 @@ export const errorCodes = {
     status: 'FAILURE',
     text: 'The partner holds another file under this name; it was not overwritten',
   },
+  OUTBOX_CHANGED: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'The file on disk is not the one that was published, so it was not sent; look at who changed it',
+  },
+  OUTBOX_STRANGER: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'A file that Clubhouse did not make lies in a gpg- folder and is not sent; look at who put it there',
+  },
   INTERNAL: {
     retry: true,
     status: 'FAILURE',

@@ -198,7 +198,8 @@ export interface DeliveryTable {
   reason: string | null;
   attempts: Default<number>;
   dueAt: number | null;
-  /** SHA-256 of what we delivered under this path before, to tell our own predecessor from a stranger's file. */
+  /** SHA-256 of what we published under this path before, newest first, joined by commas: it tells our own predecessor from a
+   *  stranger's file, whether or not its delivery was ever noted. */
   previousSha256: string | null;
   /** `check-file`, `read-back` or `size`. */
   evidence: string | null;
