@@ -109,6 +109,9 @@ export interface UploadTable {
   partner: string | null;
   /** Relative to data/home. */
   path: string;
+  /** What the published name is made from: the path at the first claim, so that a rename afterwards publishes nothing
+   *  twice. Another upload that comes to the old path gets a key of its own. */
+  uploadKey: Default<string>;
   /** 1, 2, … for the same path and member. */
   generation: number;
   sizeBytes: Default<number>;
