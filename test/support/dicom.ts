@@ -231,7 +231,7 @@ export function gb18030(text: string): Buffer {
   const table = gb;
   return padded(
     Buffer.concat(
-      [...text].map((char) => {
+      Array.from(text, (char) => {
         if (char < '\x80') return Buffer.from(char);
         const bytes = table.get(char);
         if (bytes === undefined) throw new Error('no two-byte GB18030 character');
