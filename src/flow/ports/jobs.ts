@@ -156,6 +156,8 @@ export interface Output {
 export interface Standing {
   /** A newer generation was claimed or published: this one must not be published any more. */
   readonly isOvertaken: boolean;
+  /** The recorded name belongs to the published file of another upload. */
+  readonly isTaken: boolean;
   /** The published output of the generation before, if there is one. */
   readonly predecessor:
     | {
@@ -223,7 +225,7 @@ export interface JobStore {
   standing(id: string): Promise<Standing>;
   /**
    * Ends the lease: state, audit, delivery (pending), receiptDue in one. Answers the claim in the spool that nobody
-   * needs any more, if there is one, and whose output must go from the outgoing folder.
+   * needs any more, if there is one.
    */
   finish(
     id: string,
@@ -243,9 +245,7 @@ export interface JobStore {
     leaseUntil: number,
   ): Promise<readonly { readonly job: ClaimedJob; readonly output: Output | undefined }[]>;
   /** Outputs of superseded jobs that no published job uses. */
-  leftovers(
-    limit: number,
-  ): Promise<
+  leftovers(limit: number): Promise<
     readonly {
       readonly jobId: string;
       readonly project: string;
@@ -275,6 +275,8 @@ export interface ReceiptFacts {
   readonly sha256: string | undefined;
   /** A newer generation has its own receipt under the same name. */
   readonly isOvertaken: boolean;
+  /** Under which its receipt stands now; it goes when the name changes. */
+  readonly receipt: string | undefined;
   readonly jobs: readonly {
     readonly partner: string;
     readonly state: UploadState;

@@ -1,0 +1,246 @@
+// What the intake, the settling and the sweep ask about uploads. Read only.
+
+import type { Kysely } from 'kysely';
+import type { UploadState } from '../../core/upload.ts';
+import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
+import { toUpload, type UploadRecord } from './moves.ts';
+import type { Database } from './schema.ts';
+
+type Queries = Pick<
+  UploadStore,
+  | 'latest'
+  | 'below'
+  | 'find'
+  | 'dueSettling'
+  | 'quiet'
+  | 'abandoned'
+  | 'retained'
+  | 'uploading'
+  | 'hidden'
+  | 'intakes'
+>;
+
+export function uploadQueries(db: Kysely<Database>): Queries {
+  return {
+    latest: (path, memberId) => latest(db, path, memberId),
+    below: (folder) => below(db, folder),
+    find: async (id) => {
+      const row = await db.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
+      return row === undefined ? undefined : (await withStates(db, [row]))[0];
+    },
+    dueSettling: async (now, limit) =>
+      withStates(
+        db,
+        await db
+          .selectFrom('upload')
+          .selectAll()
+          .where('settleAt', 'is not', null)
+          .where('settleAt', '<=', now)
+          .orderBy('settleAt')
+          .orderBy('id')
+          .limit(limit)
+          .execute(),
+      ),
+    quiet: (before, limit) => partials(db, before, limit, true),
+    abandoned: (before, limit) => partials(db, before, limit, false),
+    retained: (before, limit) => retained(db, before, limit),
+    uploading: () => withState(db, 'uploading'),
+    hidden: (memberId, folder) => hidden(db, memberId, folder),
+    intakes: () => intakes(db),
+  };
+}
+
+/** The rows with the states of their jobs, in the order given. In pieces, for the cap on a statement's parameters. */
+async function withStates(
+  db: Kysely<Database>,
+  rows: readonly UploadRecord[],
+): Promise<readonly Upload[]> {
+  const states = new Map<string, UploadState[]>();
+  for (let from = 0; from < rows.length; from += 500) {
+    const ids = rows.slice(from, from + 500).map((row) => row.id);
+    const jobs = await db
+      .selectFrom('job')
+      .select(['uploadId', 'state'])
+      .where('uploadId', 'in', ids)
+      .orderBy('partner')
+      .execute();
+    for (const { uploadId, state } of jobs) {
+      states.set(uploadId, [...(states.get(uploadId) ?? []), state]);
+    }
+  }
+  return rows.map((row) => toUpload(row, states.get(row.id) ?? []));
+}
+
+const isOver = (upload: Upload): boolean =>
+  upload.states.length > 0 && upload.states.every((state) => state === 'withdrawn');
+
+async function latest(
+  db: Kysely<Database>,
+  path: string,
+  memberId: string | undefined,
+): Promise<Upload | undefined> {
+  for (let offset = 0; ; offset += 4) {
+    const rows = await db
+      .selectFrom('upload')
+      .selectAll()
+      .where('path', '=', path)
+      .$if(memberId !== undefined, (query) => query.where('memberId', '=', memberId ?? ''))
+      .orderBy('generation', 'desc')
+      .limit(4)
+      .offset(offset)
+      .execute();
+    const found = (await withStates(db, rows)).find((upload) => !isOver(upload));
+    if (found !== undefined || rows.length < 4) return found;
+  }
+}
+
+/** Paths below a folder lie between `folder/` and `folder0`, the next character: an index range, with nothing to escape. */
+async function below(db: Kysely<Database>, folder: string): Promise<readonly Upload[]> {
+  const rows = await db
+    .selectFrom('upload')
+    .selectAll()
+    .where('path', '>', `${folder}/`)
+    .where('path', '<', `${folder}0`)
+    .where('rawRemovedAt', 'is', null)
+    .orderBy('path')
+    .orderBy('generation')
+    .execute();
+  const newest = new Map<string, Upload>();
+  for (const upload of await withStates(db, rows)) {
+    if (!isOver(upload)) newest.set(`${upload.memberId}:${upload.path}`, upload);
+  }
+  return [...newest.values()];
+}
+
+const withState = async (db: Kysely<Database>, state: UploadState): Promise<readonly Upload[]> =>
+  withStates(
+    db,
+    await db
+      .selectFrom('upload')
+      .selectAll()
+      .where('id', 'in', (query) =>
+        query.selectFrom('job').select('uploadId').where('state', '=', state),
+      )
+      .orderBy('id')
+      .execute(),
+  );
+
+const partials = async (
+  db: Kysely<Database>,
+  before: number,
+  limit: number,
+  isQuiet: boolean,
+): Promise<readonly Upload[]> =>
+  withStates(
+    db,
+    await db
+      .selectFrom('upload')
+      .selectAll()
+      .where('id', 'in', (query) =>
+        query
+          .selectFrom('job')
+          .select('uploadId')
+          .where('state', '=', 'partial')
+          .$if(isQuiet, (q) => q.where('reason', '=', 'disconnected').where('attempts', '=', 0)),
+      )
+      .where('touchedAt', '<=', before)
+      .where('rawRemovedAt', 'is', null)
+      .orderBy('touchedAt')
+      .orderBy('id')
+      .limit(limit)
+      .execute(),
+  );
+
+/** The newest generations alone: the raw file of an older one is not there any more. */
+const retained = async (
+  db: Kysely<Database>,
+  before: number,
+  limit: number,
+): Promise<readonly Upload[]> =>
+  withStates(
+    db,
+    await db
+      .selectFrom('upload')
+      .selectAll()
+      .where('kind', '=', 'intake')
+      .where('rawRemovedAt', 'is', null)
+      .where('claim', 'is', null)
+      .where((where) =>
+        where.exists(
+          where
+            .selectFrom('job')
+            .select('job.id')
+            .whereRef('job.uploadId', '=', 'upload.id')
+            .where('job.state', '=', 'delivered')
+            .where('job.deliveredAt', '<=', before),
+        ),
+      )
+      .where((where) =>
+        where.not(
+          where.exists(
+            where
+              .selectFrom('job')
+              .select('job.id')
+              .whereRef('job.uploadId', '=', 'upload.id')
+              .where((other) =>
+                other.or([
+                  other('job.state', '<>', 'delivered'),
+                  other('job.deliveredAt', '>', before),
+                ]),
+              ),
+          ),
+        ),
+      )
+      .orderBy('id')
+      .limit(limit)
+      .execute(),
+  );
+
+async function hidden(
+  db: Kysely<Database>,
+  memberId: string,
+  folder: string,
+): Promise<ReadonlySet<string>> {
+  const rows = await db
+    .selectFrom('upload')
+    .innerJoin('job', 'job.uploadId', 'upload.id')
+    .select(['upload.path', 'upload.memberId', 'job.state'])
+    .where('upload.kind', '=', 'direct')
+    .where('upload.path', '>', `${folder}/`)
+    .where('upload.path', '<', `${folder}0`)
+    .where('upload.rawRemovedAt', 'is', null)
+    .where('job.state', '<>', 'withdrawn')
+    .orderBy('upload.path')
+    .orderBy('upload.generation')
+    .execute();
+  const newest = new Map(
+    rows
+      .filter(({ path }) => !path.slice(folder.length + 1).includes('/'))
+      .map((row) => [row.path, row] as const),
+  );
+  const concealed = [...newest.values()].filter(
+    (row) => row.memberId !== memberId && row.state !== 'published' && row.state !== 'delivered',
+  );
+  return new Set(concealed.map((row) => row.path));
+}
+
+async function intakes(
+  db: Kysely<Database>,
+): Promise<{ projectId: string; memberId: string; folder: string }[]> {
+  const rows = await db
+    .selectFrom('membership')
+    .innerJoin('member', 'member.id', 'membership.memberId')
+    .innerJoin('project', 'project.id', 'membership.projectId')
+    .select(['project.id as projectId', 'project.name as project'])
+    .select(['member.id as memberId', 'member.name as member'])
+    .where('member.state', '<>', 'removed')
+    .where('project.state', '=', 'active')
+    .orderBy('project.name')
+    .orderBy('member.name')
+    .execute();
+  return rows.map(({ projectId, memberId, project, member }) => ({
+    projectId,
+    memberId,
+    folder: `ji_${project}/${member}/gpg`,
+  }));
+}

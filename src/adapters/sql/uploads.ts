@@ -1,0 +1,232 @@
+// The rows of uploads: one a generation of a path. Its own jobs move with it until the claim; afterwards only the
+// worker's store moves them.
+
+import type { Kysely, Transaction, Updateable } from 'kysely';
+import { AppError } from '../../core/errors.ts';
+import type { UploadState } from '../../core/upload.ts';
+import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
+import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
+import { jobsOf, moveJob, toUpload, type Parts, type UploadRecord } from './moves.ts';
+import { uploadQueries } from './upload-queries.ts';
+import type { Database, UploadTable } from './schema.ts';
+
+export function createUploadStore(parts: Parts & { readonly db: Kysely<Database> }): UploadStore {
+  const { db, clock, audit } = parts;
+  const inTransaction = <T>(work: (trx: Transaction<Database>) => Promise<T>): Promise<T> =>
+    db.transaction().execute(work);
+  return {
+    ...uploadQueries(db),
+    begin: (upload, actor) => inTransaction((trx) => insertUpload(parts, trx, upload, actor)),
+    change: (id, change, actor) =>
+      inTransaction((trx) => changeUpload(parts, trx, id, change, actor)),
+    persist: async (id, coverage, closed, identity) => {
+      await db
+        .updateTable('upload')
+        .set({
+          coverage: JSON.stringify(coverage),
+          closed: closed ? 1 : 0,
+          ...identityColumns(identity),
+          touchedAt: clock.now(),
+          updatedAt: clock.now(),
+        })
+        .where('id', '=', id)
+        .execute();
+    },
+    withdraw: (id, actor) => inTransaction((trx) => withdraw(parts, trx, id, actor)),
+    rawRemoved: (id) =>
+      inTransaction(async (trx) => {
+        const row = await need(trx, id);
+        const now = clock.now();
+        await trx
+          .updateTable('upload')
+          .set({ rawRemovedAt: now, updatedAt: now, receiptDue: 1 })
+          .where('id', '=', id)
+          .execute();
+        const detail = { sha256: row.sha256, bytes: row.sizeBytes };
+        await audit.append(trx, {
+          actor: 'server',
+          action: 'upload.raw-removed',
+          object: id,
+          detail,
+        });
+      }),
+    adoptDirect: (file) => inTransaction((trx) => adoptDirect(parts, trx, file)),
+  };
+}
+
+const identityColumns = (identity: Identity): Updateable<UploadTable> => ({
+  sizeBytes: identity.sizeBytes,
+  modifiedMs: Math.floor(identity.modifiedMs),
+  device: identity.device,
+  inode: identity.inode,
+});
+
+async function need(trx: Transaction<Database>, id: string): Promise<UploadRecord> {
+  const row = await trx.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
+  if (row === undefined) throw new AppError('NOT_FOUND', { detail: `upload ${id}` });
+  return row;
+}
+
+async function changeUpload(
+  parts: Parts,
+  trx: Transaction<Database>,
+  id: string,
+  change: UploadChange,
+  actor: string,
+): Promise<Upload> {
+  const now = parts.clock.now();
+  const before = await need(trx, id);
+  const isMoved = change.path !== undefined && change.path !== before.path;
+  const { path, uploadKey, generation } = isMoved
+    ? await newPlace(trx, before, change.path ?? before.path)
+    : before;
+  const { to } = change;
+  await trx
+    .updateTable('upload')
+    .set({
+      updatedAt: now,
+      path,
+      uploadKey,
+      generation,
+      ...(change.coverage === undefined ? {} : { coverage: JSON.stringify(change.coverage) }),
+      ...(change.closed === undefined ? {} : { closed: change.closed ? 1 : 0 }),
+      ...('declaredSizeBytes' in change
+        ? { declaredSizeBytes: change.declaredSizeBytes ?? null }
+        : {}),
+      ...(change.identity === undefined ? {} : identityColumns(change.identity)),
+      ...(change.touched === true ? { touchedAt: now } : {}),
+      ...(to === undefined ? {} : { settleAt: to.state === 'settling' ? to.settleAt : null }),
+    })
+    .where('id', '=', id)
+    .execute();
+  if (to?.state === 'queued') await insertJobs(parts, trx, before, 'settling');
+  if (to !== undefined) await moveAll(parts, trx, before, to, change.touched === true, actor);
+  if (isMoved) {
+    await parts.audit.append(trx, { actor, action: 'upload.renamed', object: id });
+  }
+  const states = (await jobsOf(trx, id)).map((job) => job.state);
+  return toUpload(await need(trx, id), states);
+}
+
+async function moveAll(
+  parts: Parts,
+  trx: Transaction<Database>,
+  upload: UploadRecord,
+  to: NonNullable<UploadChange['to']>,
+  isTouched: boolean,
+  actor: string,
+): Promise<void> {
+  const reason = 'reason' in to ? to.reason : null;
+  const jobs = await jobsOf(trx, upload.id);
+  // A partner's job that is past its claim stays as it is; without any other there is nothing to change.
+  const movable = jobs.filter((job) => beforeClaim.has(job.state));
+  if (movable.length === 0) throw new AppError('CONFLICT', { detail: `upload ${upload.id}` });
+  for (const job of movable) {
+    await moveJob(parts, trx, job, {
+      to: to.state,
+      actor,
+      detail: { generation: upload.generation },
+      set: {
+        reason,
+        dueAt: to.state === 'queued' ? parts.clock.now() : null,
+        ...(isTouched ? { attempts: 0, workerDeaths: 0 } : {}),
+      },
+    });
+  }
+}
+
+/** Which of its jobs end when a member takes the file away, while no claim holds the bytes. */
+const withdrawable: ReadonlySet<UploadState> = new Set<UploadState>([
+  ...beforeClaim,
+  'held',
+  'failed',
+]);
+
+async function withdraw(
+  parts: Parts,
+  trx: Transaction<Database>,
+  id: string,
+  actor: string,
+): Promise<void> {
+  const now = parts.clock.now();
+  const upload = await need(trx, id);
+  const jobs = await jobsOf(trx, id);
+  for (const job of jobs) {
+    if (upload.claim === null && withdrawable.has(job.state)) {
+      await moveJob(parts, trx, job, { to: 'withdrawn', actor, set: { dueAt: null } });
+    }
+  }
+  await trx
+    .updateTable('upload')
+    .set({ rawRemovedAt: now, settleAt: null, updatedAt: now, touchedAt: now })
+    .where('id', '=', id)
+    .execute();
+  await parts.audit.append(trx, { actor, action: 'upload.removed', object: id });
+}
+
+/** Stands for files that no member uploaded. Never logs in: it has no key, no password, no membership. */
+const siteMember = '00000000-0000-7000-8000-000000000000';
+
+async function adoptDirect(
+  parts: Parts,
+  trx: Transaction<Database>,
+  file: Parameters<UploadStore['adoptDirect']>[0],
+): Promise<boolean> {
+  const { identity, ...where } = file;
+  const known = await trx
+    .selectFrom('upload')
+    .selectAll()
+    .where('path', '=', file.path)
+    .where('kind', '=', 'direct')
+    .orderBy('createdAt', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if (known !== undefined && !(await isForeign(trx, known, identity))) return false;
+  await trx
+    .insertInto('member')
+    .values({
+      id: siteMember,
+      name: '',
+      state: 'removed',
+      passwordHash: null,
+      expiresAt: null,
+      lockedUntil: null,
+      createdAt: parts.clock.now(),
+      removedAt: parts.clock.now(),
+    })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute();
+  await insertUpload(
+    parts,
+    trx,
+    {
+      ...where,
+      memberId: siteMember,
+      kind: 'direct',
+      identity,
+      declaredSizeBytes: undefined,
+      coverage: identity.sizeBytes > 0 ? [[0, identity.sizeBytes]] : [],
+      closed: true,
+      state: 'settling',
+      reason: undefined,
+    },
+    'server',
+  );
+  return true;
+}
+
+/** Is what lies there something else than what the newest row speaks of, and that row is done with? */
+async function isForeign(
+  trx: Transaction<Database>,
+  known: UploadRecord,
+  found: Identity,
+): Promise<boolean> {
+  const jobs = await jobsOf(trx, known.id);
+  if (jobs.some((job) => beforeClaim.has(job.state) || job.state === 'processing')) return false;
+  return (
+    known.rawRemovedAt !== null ||
+    known.inode !== found.inode ||
+    known.sizeBytes !== found.sizeBytes ||
+    known.modifiedMs !== Math.floor(found.modifiedMs)
+  );
+}
