@@ -1,0 +1,95 @@
+// SSH keys: makes the host's and the replicator's, reads those of members and partners.
+
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import ssh2, { type ParsedKey } from 'ssh2';
+import { AppError } from '../core/errors.ts';
+import type { SshKey, SshKeys } from '../flow/ports/directory.ts';
+
+const { utils } = ssh2;
+
+/** `SHA256:…` as ssh-keygen -l prints it, of a key in SSH wire form. */
+export const fingerprintOf = (blob: Uint8Array): string =>
+  `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
+
+/**
+ * Makes a key pair in OpenSSH's format: PATH (0600) and, when `withPublic`, PATH.pub. Refuses to overwrite. The pair is
+ * tried out first, because a host key that cannot sign shows only when the first client comes.
+ */
+export async function makeSshKey(
+  path: string,
+  kind: 'ed25519' | 'rsa',
+  options: { readonly comment: string; readonly withPublic: boolean },
+): Promise<void> {
+  const { comment } = options;
+  const pair =
+    kind === 'rsa'
+      ? utils.generateKeyPairSync('rsa', { bits: 3072, comment })
+      : utils.generateKeyPairSync('ed25519', { comment });
+  const probe = randomBytes(16);
+  const signer = only(utils.parseKey(pair.private));
+  const reader = only(utils.parseKey(pair.public));
+  if (signer === undefined || reader?.verify(probe, signer.sign(probe)) !== true) {
+    throw new AppError('INTERNAL', { detail: 'a generated SSH key does not work; run init again' });
+  }
+  await writeFile(path, pair.private, { flag: 'wx', mode: 0o600 });
+  if (options.withPublic) {
+    await writeFile(`${path}.pub`, `${pair.public}\n`, { flag: 'wx', mode: 0o600 });
+  }
+}
+
+/** The fingerprint of the key pair in a private key file. Throws CONFIG_INVALID. */
+export async function fingerprintOfFile(path: string, shownAs: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new AppError('CONFIG_INVALID', { cause, detail: `${shownAs} cannot be read` });
+  });
+  const key = only(utils.parseKey(text));
+  if (key === undefined) {
+    throw new AppError('CONFIG_INVALID', { detail: `${shownAs} is not an SSH key` });
+  }
+  return fingerprintOf(key.getPublicSSH());
+}
+
+export const sshKeys: SshKeys = { parse: parsePublicKey };
+
+function parsePublicKey(text: string): SshKey {
+  const trimmed = text.trim();
+  if (/PRIVATE KEY|^PuTTY-User-Key-File/.test(trimmed)) {
+    throw refuse('this is a private key, which must never leave its owner; give the public half');
+  }
+  const isRfc4716 = trimmed.startsWith('---- BEGIN SSH2 PUBLIC KEY ----');
+  const lines = trimmed
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '' && !line.startsWith('#'));
+  if (!isRfc4716 && lines.length > 1)
+    throw refuse('the file holds several keys; give one at a time');
+  const key = only(utils.parseKey(isRfc4716 ? `${trimmed}\n` : (lines[0] ?? '')));
+  if (key === undefined) throw refuse('this is not an SSH public key');
+  const blob = key.getPublicSSH();
+  if (key.type === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');
+  if (key.type === 'ssh-rsa' && rsaBits(blob) < 2048) {
+    throw refuse('RSA keys under 2048 bits are too weak; make an ed25519 key');
+  }
+  return {
+    fingerprint: fingerprintOf(blob),
+    algorithm: key.type,
+    blob: blob.toString('base64'),
+    comment: key.comment ?? '',
+  };
+}
+
+const refuse = (detail: string): AppError => new AppError('BAD_INPUT', { detail });
+
+function only(parsed: ParsedKey | Error | readonly ParsedKey[]): ParsedKey | undefined {
+  if (parsed instanceof Error) return undefined;
+  return Array.isArray(parsed) ? (parsed as ParsedKey[])[0] : (parsed as ParsedKey);
+}
+
+/** Bits of the modulus: the third field of the wire form (RFC 4253 §6.6). */
+function rsaBits(blob: Buffer): number {
+  let at = 0;
+  for (let field = 0; field < 2; field += 1) at += 4 + blob.readUInt32BE(at);
+  const length = blob.readUInt32BE(at);
+  const leading = blob[at + 4] === 0 ? 1 : 0;
+  return (length - leading) * 8;
+}

@@ -1,0 +1,31 @@
+// One `serve` per instance. The lock is an exclusive SQLite transaction on a file of its own: the operating system lets go
+// of it when the process ends, however it ends, so no stale lock is ever in the way.
+
+import BetterSqlite3 from 'better-sqlite3';
+import { AppError } from '../core/errors.ts';
+
+export interface ServeLock {
+  release(): void;
+}
+
+/** Throws BUSY when another process serves this instance. */
+export function takeServeLock(path: string): ServeLock {
+  const file = new BetterSqlite3(path, { timeout: 0 });
+  try {
+    file.exec('begin exclusive');
+  } catch (cause) {
+    file.close();
+    throw new AppError('BUSY', { cause, detail: 'another clubhouse serve runs on this instance' });
+  }
+  return { release: () => file.close() };
+}
+
+/** Does a process serve this instance now? */
+export function isServed(path: string): boolean {
+  try {
+    takeServeLock(path).release();
+    return false;
+  } catch {
+    return true;
+  }
+}

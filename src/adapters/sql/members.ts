@@ -1,0 +1,214 @@
+// Members, their keys and their memberships in the database; port Members.
+
+import type { Selectable, Transaction } from 'kysely';
+import { v7 as uuid } from 'uuid';
+import { AppError } from '../../core/errors.ts';
+import { uploadStates, isLegalMove, type UploadState } from '../../core/upload.ts';
+import type { Member, MemberChange, Members, SshKey } from '../../flow/ports/directory.ts';
+import type { StoreTools } from './projects.ts';
+import type { Database, MemberTable } from './schema.ts';
+
+/** From the tenth wrong password in a row on: 30 s, doubled by each further one, at most ten minutes. */
+const lockMs = (failures: number): number =>
+  failures < 10 ? 0 : Math.min(30_000 * 2 ** (failures - 10), 600_000);
+
+/** Before a claim: what a removed member's folder takes along with it. */
+const unclaimed: readonly UploadState[] = uploadStates.filter(
+  (state) => isLegalMove(state, 'withdrawn') && state !== 'held' && state !== 'failed',
+);
+
+export class SqlMembers implements Members {
+  readonly #tools: StoreTools;
+
+  constructor(tools: StoreTools) {
+    this.#tools = tools;
+  }
+
+  async list(): Promise<readonly Member[]> {
+    const rows = await this.#tools.db
+      .selectFrom('member')
+      .selectAll()
+      .where('state', '<>', 'removed')
+      .orderBy('name')
+      .execute();
+    return Promise.all(rows.map((row) => this.#read(row)));
+  }
+
+  async find(name: string): Promise<Member | undefined> {
+    const row = await this.#tools.db
+      .selectFrom('member')
+      .selectAll()
+      .where('name', '=', name)
+      .where('state', '<>', 'removed')
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  async get(id: string): Promise<Member | undefined> {
+    const row = await this.#tools.db
+      .selectFrom('member')
+      .selectAll()
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  async put(name: string, change: MemberChange): Promise<{ member: Member; isNew: boolean }> {
+    const { db, audit, actor, clock } = this.#tools;
+    const { id, isNew } = await db.transaction().execute(async (trx) => {
+      const there = await trx
+        .selectFrom('member')
+        .select('id')
+        .where('name', '=', name)
+        .where('state', '<>', 'removed')
+        .executeTakeFirst();
+      const id = there?.id ?? uuid();
+      if (there === undefined) {
+        const row = { id, name, passwordHash: null, expiresAt: null, lockedUntil: null };
+        await trx
+          .insertInto('member')
+          .values({ ...row, removedAt: null, createdAt: clock.now() })
+          .execute();
+      }
+      await this.#change(trx, id, change);
+      const action = there === undefined ? 'member.added' : 'member.changed';
+      await audit.append(trx, { actor, action, object: id, detail: describe(change) });
+      return { id, isNew: there === undefined };
+    });
+    const member = await this.get(id);
+    if (member === undefined) throw new AppError('INTERNAL', { detail: 'member not stored' });
+    return { member, isNew };
+  }
+
+  async #change(trx: Transaction<Database>, memberId: string, change: MemberChange): Promise<void> {
+    const { passwordHash, expiresAt, state } = change;
+    const fields = {
+      ...(passwordHash === undefined ? {} : { passwordHash }),
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+      ...(state === undefined ? {} : { state }),
+      ...(change.unlock === true || passwordHash !== undefined
+        ? { failures: 0, lockedUntil: null }
+        : {}),
+    };
+    if (Object.keys(fields).length > 0) {
+      await trx.updateTable('member').set(fields).where('id', '=', memberId).execute();
+    }
+    for (const projectId of change.projectIds ?? []) {
+      await trx
+        .insertInto('membership')
+        .values({ memberId, projectId })
+        .onConflict((c) => c.doNothing())
+        .execute();
+    }
+    if (change.key !== undefined) {
+      await trx
+        .insertInto('member_key')
+        .values({ ...change.key, id: uuid(), memberId, createdAt: this.#tools.clock.now() })
+        .onConflict((c) => c.doNothing())
+        .execute();
+    }
+  }
+
+  async removeKey(memberId: string, fingerprint: string): Promise<boolean> {
+    const { db, audit, actor } = this.#tools;
+    return db.transaction().execute(async (trx) => {
+      const gone = await trx
+        .deleteFrom('member_key')
+        .where('memberId', '=', memberId)
+        .where('fingerprint', '=', fingerprint)
+        .executeTakeFirst();
+      if (gone.numDeletedRows === 0n) return false;
+      const action = 'member.key-removed';
+      await audit.append(trx, { actor, action, object: memberId, detail: { fingerprint } });
+      return true;
+    });
+  }
+
+  async remove(memberId: string): Promise<{ withdrawn: number }> {
+    const { db, audit, actor, clock } = this.#tools;
+    return db.transaction().execute(async (trx) => {
+      const now = clock.now();
+      await trx
+        .updateTable('member')
+        .set({ state: 'removed', removedAt: now, passwordHash: null })
+        .where('id', '=', memberId)
+        .execute();
+      await trx.deleteFrom('member_key').where('memberId', '=', memberId).execute();
+      await trx.deleteFrom('membership').where('memberId', '=', memberId).execute();
+      const jobs = await trx
+        .updateTable('job')
+        .set({ state: 'withdrawn', dueAt: null, updatedAt: now })
+        .where('memberId', '=', memberId)
+        .where('state', 'in', unclaimed)
+        .returning('uploadId')
+        .execute();
+      const withdrawn = new Set(jobs.map((job) => job.uploadId)).size;
+      await trx
+        .updateTable('upload')
+        .set({ settleAt: null, receiptDue: 0 })
+        .where('memberId', '=', memberId)
+        .execute();
+      const detail = { withdrawn };
+      await audit.append(trx, { actor, action: 'member.removed', object: memberId, detail });
+      return { withdrawn };
+    });
+  }
+
+  async countFailure(memberId: string): Promise<void> {
+    const { db, clock } = this.#tools;
+    await db.transaction().execute(async (trx) => {
+      const row = await trx
+        .updateTable('member')
+        .set((eb) => ({ failures: eb('failures', '+', 1) }))
+        .where('id', '=', memberId)
+        .returning('failures')
+        .executeTakeFirst();
+      const lock = lockMs(row?.failures ?? 0);
+      if (lock === 0) return;
+      await trx
+        .updateTable('member')
+        .set({ lockedUntil: clock.now() + lock })
+        .where('id', '=', memberId)
+        .execute();
+    });
+  }
+
+  async forgetFailures(memberId: string): Promise<void> {
+    await this.#tools.db
+      .updateTable('member')
+      .set({ failures: 0, lockedUntil: null })
+      .where('id', '=', memberId)
+      .where('failures', '>', 0)
+      .execute();
+  }
+
+  async #read(row: Selectable<MemberTable>): Promise<Member> {
+    const { db } = this.#tools;
+    const projects = await db
+      .selectFrom('membership')
+      .innerJoin('project', 'project.id', 'membership.projectId')
+      .select('project.name')
+      .where('memberId', '=', row.id)
+      .orderBy('project.name')
+      .execute();
+    const keys: readonly SshKey[] = await db
+      .selectFrom('member_key')
+      .select(['fingerprint', 'algorithm', 'blob', 'comment'])
+      .where('memberId', '=', row.id)
+      .orderBy('createdAt')
+      .orderBy('id')
+      .execute();
+    const { removedAt: _, ...rest } = row;
+    return { ...rest, projects: projects.map((p) => p.name), keys };
+  }
+}
+
+/** For the audit: what changed, without the secret. */
+const describe = (change: MemberChange): Record<string, unknown> => ({
+  ...(change.projectIds === undefined ? {} : { projects: change.projectIds }),
+  ...(change.passwordHash === undefined ? {} : { password: 'set' }),
+  ...(change.key === undefined ? {} : { fingerprint: change.key.fingerprint }),
+  ...(change.expiresAt === undefined ? {} : { expiresAt: change.expiresAt }),
+  ...(change.state === undefined ? {} : { state: change.state }),
+  ...(change.unlock === undefined ? {} : { unlocked: true }),
+});

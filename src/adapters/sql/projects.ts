@@ -1,0 +1,136 @@
+// Projects in the database; port Projects. A project that gets its first partner takes along what was waiting for one.
+
+import type { Kysely, Transaction } from 'kysely';
+import { v7 as uuid } from 'uuid';
+import { AppError } from '../../core/errors.ts';
+import type { Clock } from '../../flow/ports/clock.ts';
+import type {
+  Project,
+  ProjectChange,
+  Projects,
+  ProjectSettings,
+} from '../../flow/ports/directory.ts';
+import type { AuditLog } from './audit.ts';
+import type { Database, ProjectTable } from './schema.ts';
+
+const defaults: ProjectSettings = { directDicom: 'hold' };
+
+export interface StoreTools {
+  readonly db: Kysely<Database>;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  /** Who acts: `cli` or `server`. */
+  readonly actor: string;
+}
+
+export class SqlProjects implements Projects {
+  readonly #tools: StoreTools;
+
+  constructor(tools: StoreTools) {
+    this.#tools = tools;
+  }
+
+  async list(): Promise<readonly Project[]> {
+    const { db } = this.#tools;
+    const rows = await db.selectFrom('project').selectAll().orderBy('name').execute();
+    const partners = await db
+      .selectFrom('project_partner')
+      .selectAll()
+      .orderBy('partner')
+      .execute();
+    return rows.map((row) =>
+      read(
+        row as ProjectRow,
+        partners.filter((p) => p.projectId === row.id).map((p) => p.partner),
+      ),
+    );
+  }
+
+  async find(name: string): Promise<Project | undefined> {
+    return (await this.list()).find((project) => project.name === name);
+  }
+
+  async get(id: string): Promise<Project | undefined> {
+    return (await this.list()).find((project) => project.id === id);
+  }
+
+  async put(name: string, change: ProjectChange): Promise<{ project: Project; isNew: boolean }> {
+    const { db, audit, actor } = this.#tools;
+    const isNew = await db.transaction().execute(async (trx) => {
+      const there = await trx
+        .selectFrom('project')
+        .select(['id', 'settings'])
+        .where('name', '=', name)
+        .executeTakeFirst();
+      const id = there?.id ?? (await this.#insert(trx, name));
+      const settings = { ...defaults, ...parse(there?.settings), ...change.settings };
+      await trx
+        .updateTable('project')
+        .set({
+          settings: JSON.stringify(settings),
+          ...(change.profile === undefined ? {} : { profile: change.profile }),
+          ...(change.state === undefined ? {} : { state: change.state }),
+        })
+        .where('id', '=', id)
+        .execute();
+      await this.#changePartners(trx, id, change);
+      const action = there === undefined ? 'project.added' : 'project.changed';
+      await audit.append(trx, { actor, action, object: id, detail: { ...change } });
+      return there === undefined;
+    });
+    const project = await this.find(name);
+    if (project === undefined) throw new AppError('INTERNAL', { detail: 'project not stored' });
+    return { project, isNew };
+  }
+
+  async #insert(trx: Transaction<Database>, name: string): Promise<string> {
+    const id = uuid();
+    await trx
+      .insertInto('project')
+      .values({ id, name, createdAt: this.#tools.clock.now() })
+      .execute();
+    return id;
+  }
+
+  async #changePartners(
+    trx: Transaction<Database>,
+    projectId: string,
+    change: ProjectChange,
+  ): Promise<void> {
+    for (const partner of change.addPartners ?? []) {
+      await trx
+        .insertInto('project_partner')
+        .values({ projectId, partner })
+        .onConflict((c) => c.doNothing())
+        .execute();
+    }
+    const gone = change.removePartners ?? [];
+    if (gone.length > 0) {
+      await trx
+        .deleteFrom('project_partner')
+        .where('projectId', '=', projectId)
+        .where('partner', 'in', gone)
+        .execute();
+    }
+  }
+}
+
+type ProjectRow = {
+  [Key in keyof ProjectTable]: ProjectTable[Key] extends string ? string : never;
+} & {
+  state: 'active' | 'archived';
+  createdAt: number;
+};
+
+const parse = (settings: string | undefined): Partial<ProjectSettings> =>
+  settings === undefined ? {} : (JSON.parse(settings) as Partial<ProjectSettings>);
+
+const read = (row: ProjectRow, partners: readonly string[]): Project => ({
+  id: row.id,
+  name: row.name,
+  state: row.state,
+  profile: row.profile,
+  settings: { ...defaults, ...parse(row.settings) },
+  partners,
+  createdAt: row.createdAt,
+});

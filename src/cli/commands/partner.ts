@@ -1,0 +1,136 @@
+// `clubhouse partner`: the partner institutions and their servers.
+
+import type { PartnerView } from '../../app.ts';
+import { onApp, readInput, type Command } from '../context.ts';
+import { iso, print, printJson, printTable, shortTime } from '../output.ts';
+
+const toJson = (partner: PartnerView): object => ({
+  code: partner.code,
+  host: partner.address?.host ?? null,
+  port: partner.address?.port ?? null,
+  user: partner.address?.user ?? null,
+  hostKey: partner.address?.hostKey ?? null,
+  verify: partner.verify,
+  alarm: partner.alarm === undefined ? null : { ...partner.alarm, at: iso(partner.alarm.at) },
+  lastPassAt: iso(partner.lastPassAt),
+  lastSuccessAt: iso(partner.lastSuccessAt),
+  projects: partner.projects,
+  acceptedKeys: partner.acceptedKeys.map(({ fingerprint, algorithm }) => ({
+    fingerprint,
+    algorithm,
+  })),
+});
+
+const code = { type: 'string', demandOption: true, describe: 'Code of the partner' } as const;
+const needed = { type: 'string', demandOption: true, requiresArg: true } as const;
+
+export const partnerCommand: Command = {
+  command: 'partner',
+  describe: "Partner institutions, and their replicators' keys",
+  builder: (y) =>
+    y
+      .command(
+        'add <code>',
+        "Say where a partner's server is, and pin its host key",
+        (a) =>
+          a
+            .positional('code', code)
+            .option('host', { ...needed, describe: 'Name or address of its SFTP server' })
+            .option('port', { type: 'number', default: 22, requiresArg: true })
+            .option('user', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'Name to log in with there (else our code)',
+            })
+            .option('host-key', { ...needed, describe: 'Its fingerprint, SHA256:…' })
+            .option('verify', {
+              choices: ['hash', 'size'] as const,
+              describe: 'How an arrival is proven where the partner is not Clubhouse',
+            })
+            .check(({ port }) => {
+              if (Number.isInteger(port) && port >= 1 && port <= 65_535) return true;
+              throw new Error('--port is a number from 1 to 65535');
+            })
+            .example(
+              '$0 partner add UMHS --host sftp.umhs.example --port 2222 --host-key SHA256:…',
+              '',
+            ),
+        onApp(async (app, args) => {
+          const { code, host, port, user, hostKey, verify } = args;
+          const result = await app.partners.add({ code, host, port, user, hostKey, verify });
+          const what = result === 'added' ? 'Added' : 'It was there; updated';
+          print(
+            `${what} partner ${code} at ${host}, port ${port}; try it with partner test ${code}.`,
+          );
+        }),
+      )
+      .command(
+        'list',
+        'All partners',
+        (a) =>
+          a
+            .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+            .example('$0 partner list', ''),
+        onApp(async (app, args) => {
+          const all = await app.partners.list();
+          if (args.json) return printJson(all.map(toJson));
+          return printTable(
+            ['CODE', 'SERVER', 'LAST GOOD PASS', 'MAY LOG IN HERE', 'PROJECTS', 'ALARM'],
+            all.map((p) => [
+              p.code,
+              p.address === undefined ? 'not added yet' : `${p.address.host}:${p.address.port}`,
+              shortTime(p.lastSuccessAt),
+              p.acceptedKeys.length === 0 ? 'no' : 'yes',
+              p.projects.join(' '),
+              p.alarm?.code ?? '',
+            ]),
+            'No partners yet; see clubhouse partner add --help.',
+          );
+        }),
+      )
+      .command(
+        'test <code>',
+        "Log in at a partner's server and write a small file there",
+        (a) => a.positional('code', code).example('$0 partner test UMHS', ''),
+        onApp(async (app, args) => {
+          const { hostKey, proof, project } = await app.replication.test(args.code);
+          print(
+            `The server of ${args.code} answers with the pinned host key ${hostKey}; our login works.`,
+          );
+          print(
+            project === undefined
+              ? 'No project names it yet, so writing was not tried.'
+              : `Writing into the folder of project ${project} works; arrivals are proven by ${proof}.`,
+          );
+        }),
+      )
+      .command(
+        'remove <code>',
+        "Forget a partner's server and keys; what is owed to it stays",
+        (a) => a.positional('code', code).example('$0 partner remove UMHS', ''),
+        onApp(async (app, args) => {
+          await app.partners.remove(args.code);
+          print(`Removed partner ${args.code}; nothing goes there and nobody logs in from there.`);
+        }),
+      )
+      .command(
+        'accept <code>',
+        "Let a partner's replicator log in here",
+        (a) =>
+          a
+            .positional('code', code)
+            .option('key', {
+              ...needed,
+              describe: "The partner's replicator_ed25519.pub; - is standard input",
+            })
+            .example('$0 partner accept UMHS --key replicator_ed25519.pub', ''),
+        onApp(async (app, args) => {
+          const text = (await readInput(args.key)).toString('utf8');
+          const { key, result } = await app.partners.accept(args.code, text);
+          const what = result === 'added' ? 'Accepted' : 'It was accepted already:';
+          print(`${what} the key ${key.fingerprint}; ${args.code} logs in here as ${args.code}.`);
+        }),
+      )
+      .demandCommand(1, 'partner add, list, test, remove or accept?'),
+  handler: () => {},
+};

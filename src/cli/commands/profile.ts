@@ -1,0 +1,119 @@
+// `clubhouse profile`: the rules of de-identification.
+
+import { basename } from 'node:path';
+import { readFieldList } from '../field-list.ts';
+import { onApp, readInput, type Command } from '../context.ts';
+import { print, printJson, printTable } from '../output.ts';
+
+const json = { type: 'boolean', default: false, describe: 'For programs' } as const;
+const stem = (file: string): string => basename(file).replace(/\.(ya?ml|csv)$/, '');
+
+export const profileCommand: Command = {
+  command: 'profile',
+  describe: 'Rules of de-identification',
+  builder: (y) =>
+    y
+      .command(
+        'list',
+        'Shipped profiles, and those in config/profiles',
+        (a) => a.option('json', json).example('$0 profile list', ''),
+        onApp(async (app, args) => {
+          const all = await app.profiles.list();
+          if (args.json) return printJson(all);
+          return printTable(
+            ['NAME', 'ORIGIN', 'HASH', 'PROJECTS', 'MISTAKE'],
+            all.map((p) => [
+              p.name,
+              p.origin,
+              p.hash?.slice(0, 12) ?? 'not valid',
+              p.projects.join(' '),
+              p.mistake ?? '',
+            ]),
+            'No profiles.',
+          );
+        }),
+      )
+      .command(
+        'show <name>',
+        'What a profile does with every attribute, and which rule says so',
+        (a) =>
+          a
+            .positional('name', { type: 'string', demandOption: true })
+            .option('json', json)
+            .example('$0 profile show basic', ''),
+        onApp(async (app, args) => {
+          const { profile, hash, attributes } = await app.describeProfile(args.name);
+          if (args.json) return printJson({ ...profile, hash, attributes });
+          print(`profile ${profile.name}, ${hash}`);
+          print(
+            `extends ${profile.bases.join(' → ') || 'nothing'}; options ${profile.options.join(', ') || 'none'}`,
+          );
+          print(
+            `burnedIn ${profile.burnedIn}; noPatientId ${profile.noPatientId}; otherFiles ` +
+              `${profile.otherFiles}; names ${profile.names}; onExclusion ${profile.onExclusion}`,
+          );
+          return printTable(
+            ['TAG', 'ATTRIBUTE', 'ACTION', 'WHEN', 'FROM'],
+            attributes.map((one) => [one.tag, one.keyword, one.action, one.when, one.from]),
+            'No attributes.',
+          );
+        }),
+      )
+      .command(
+        'check <file>',
+        'Find the mistakes of a profile file, with their lines',
+        (a) =>
+          a
+            .positional('file', { type: 'string', demandOption: true })
+            .example('$0 profile check my-profile.yaml', ''),
+        onApp(async (app, args) => {
+          const text = (await readInput(args.file)).toString('utf8');
+          const profile = await app.profiles.check(text, stem(args.file));
+          print(
+            `${args.file} is valid: ${profile.rules.length} rules, extends ${profile.bases[0] ?? 'nothing'}.`,
+          );
+        }),
+      )
+      .command(
+        'import <file>',
+        'Make a profile from a field list (CSV with tag or keyword, action, value)',
+        (a) =>
+          a
+            .positional('file', { type: 'string', demandOption: true })
+            .option('name', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'Else that of the file',
+            })
+            .example('$0 profile import fields.csv --name brain', ''),
+        onApp(async (app, args) => {
+          const rows = readFieldList((await readInput(args.file)).toString('utf8'));
+          const name = args.name ?? stem(args.file);
+          const changed = await app.profiles.keep(name, app.profileFromRows(rows), undefined);
+          const what = changed ? 'Made' : 'It was there already:';
+          print(`${what} config/profiles/${name}.yaml with ${rows.length} rules.`);
+        }),
+      )
+      .command(
+        'preview <files..>',
+        'Show what a profile would do with files; nothing is written or sent',
+        (a) =>
+          a
+            .positional('files', { type: 'string', array: true, demandOption: true })
+            .option('profile', { type: 'string', default: 'basic', requiresArg: true })
+            .option('json', json)
+            .example('$0 profile preview scan.dcm --profile brain', ''),
+        onApp(async (app, args) => {
+          const previews = await app.previewFiles(args.files, args.profile);
+          if (args.json) return printJson(previews);
+          for (const one of previews) {
+            print(`${one.file}: ${one.outcome}`);
+            for (const { tag, keyword, action, count } of one.actions) {
+              print(`  ${tag} ${keyword} ${action}${count > 1 ? ` ×${count}` : ''}`);
+            }
+          }
+        }),
+      )
+      .demandCommand(1, 'profile list, show, check, import or preview?'),
+  handler: () => {},
+};

@@ -1,0 +1,123 @@
+// `clubhouse project`: the collaborations.
+
+import type { Project } from '../../app.ts';
+import { manyOf, onApp, readProfileOption, type Command } from '../context.ts';
+import { iso, print, printJson, printTable } from '../output.ts';
+
+const toJson = (project: Project): object => ({
+  ...project,
+  createdAt: iso(project.createdAt),
+});
+
+const say = (project: Project): string =>
+  `project ${project.name}: profile ${project.profile}, ` +
+  (project.partners.length === 0 ? 'no partner yet' : `partners ${project.partners.join(', ')}`);
+
+const jsonOption = { type: 'boolean', default: false, describe: 'For programs' } as const;
+const nameOption = { type: 'string', demandOption: true, describe: 'Without ji_' } as const;
+const profileOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'Name of a profile, or a YAML file, which is copied to config/profiles',
+} as const;
+
+export const projectCommand: Command = {
+  command: 'project',
+  describe: 'Collaborations: their partners and their profile',
+  builder: (y) =>
+    y
+      .command(
+        'add <name>',
+        'Make a project, or change the one that is there',
+        (a) =>
+          a
+            .positional('name', nameOption)
+            .option('profile', profileOption)
+            .option('partner', {
+              type: 'string',
+              array: true,
+              requiresArg: true,
+              describe: 'Code of a partner; may be repeated',
+            })
+            .example('$0 project add brain --profile basic --partner UMHS', ''),
+        onApp(async (app, args) => {
+          const profile = await readProfileOption(app, args.profile, args.name);
+          const { project, isNew } = await app.projects.add({
+            name: args.name,
+            ...(profile === undefined ? {} : { profile }),
+            partners: manyOf(args.partner),
+          });
+          print(`${isNew ? 'Added' : 'It was there; updated'} ${say(project)}.`);
+        }),
+      )
+      .command(
+        'list',
+        'All projects',
+        (a) => a.option('json', jsonOption).example('$0 project list --json', ''),
+        onApp(async (app, args) => {
+          const projects = await app.projects.list();
+          if (args.json) return printJson(projects.map(toJson));
+          return printTable(
+            ['NAME', 'STATE', 'PROFILE', 'PARTNERS'],
+            projects.map((p) => [p.name, p.state, p.profile, p.partners.join(' ')]),
+            'No projects yet; make one with clubhouse project add NAME.',
+          );
+        }),
+      )
+      .command(
+        'show <name>',
+        'One project',
+        (a) =>
+          a
+            .positional('name', nameOption)
+            .option('json', jsonOption)
+            .example('$0 project show brain', ''),
+        onApp(async (app, args) => {
+          const project = await app.projects.show(args.name);
+          if (args.json) return printJson(toJson(project));
+          print(`${say(project)}; ${project.state}; made ${iso(project.createdAt)}`);
+          return print(
+            `DICOM put into the shared folder as it is: ${project.settings.directDicom}`,
+          );
+        }),
+      )
+      .command(
+        'set <name>',
+        'Change a project',
+        (a) =>
+          a
+            .positional('name', nameOption)
+            .option('profile', profileOption)
+            .option('add-partner', { type: 'string', array: true, requiresArg: true })
+            .option('remove-partner', { type: 'string', array: true, requiresArg: true })
+            .option('direct-dicom', {
+              choices: ['hold', 'allow'] as const,
+              describe: 'DICOM that is put into the shared folder as it is',
+            })
+            .example('$0 project set brain --profile research-ct-mr', '')
+            .example('$0 project set phantom --direct-dicom allow', ''),
+        onApp(async (app, args) => {
+          const profile = await readProfileOption(app, args.profile, args.name);
+          const project = await app.projects.set(args.name, {
+            ...(profile === undefined ? {} : { profile }),
+            addPartners: manyOf(args.addPartner),
+            removePartners: manyOf(args.removePartner),
+            ...(args.directDicom === undefined
+              ? {}
+              : { settings: { directDicom: args.directDicom } }),
+          });
+          print(`Changed ${say(project)}.`);
+        }),
+      )
+      .command(
+        'archive <name>',
+        'End a project: nobody sees it over SFTP any more, nothing is deleted',
+        (a) => a.positional('name', nameOption).example('$0 project archive brain', ''),
+        onApp(async (app, args) => {
+          const project = await app.projects.archive(args.name);
+          print(`Archived project ${project.name}; project add brings it back.`);
+        }),
+      )
+      .demandCommand(1, 'project add, list, show, set or archive?'),
+  handler: () => {},
+};

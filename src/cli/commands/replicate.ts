@@ -1,0 +1,88 @@
+// `clubhouse replicate`: what goes to the partners.
+
+import { AppError } from '../../core/errors.ts';
+import { manyOf, onApp, type Command } from '../context.ts';
+import { iso, print, printJson, printTable, shortTime } from '../output.ts';
+
+export const replicateCommand: Command = {
+  command: 'replicate',
+  describe: 'What goes to the partners',
+  builder: (y) =>
+    y
+      .command(
+        'now',
+        'A pass to each partner at once; ends when it has ended',
+        (a) =>
+          a
+            .option('partner', { type: 'string', array: true, requiresArg: true })
+            .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+            .example('$0 replicate now --partner UMHS', ''),
+        onApp(async (app, args) => {
+          const wanted = manyOf(args.partner);
+          const results = await app.replication.now(wanted.length === 0 ? undefined : wanted);
+          if (args.json) {
+            printJson(results.map(({ error, ...row }) => ({ ...row, error: error?.code ?? null })));
+          } else {
+            if (results.length === 0) print('No partner has a server yet; see partner add.');
+            for (const { partner, delivered, failed } of results) {
+              print(`partner ${partner}: ${delivered} delivered, ${failed} failed`);
+            }
+          }
+          for (const { partner, failed, error } of results) {
+            if (error !== undefined) throw error;
+            if (failed === 0) continue;
+            throw new AppError('REMOTE_REFUSED', {
+              detail: `${failed} files to ${partner}; see replicate status`,
+            });
+          }
+        }),
+      )
+      .command(
+        'status',
+        'What is owed to each partner, and how the last passes went',
+        (a) =>
+          a
+            .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+            .example('$0 replicate status', ''),
+        onApp(async (app, args) => {
+          const { partners, troubles } = await app.replication.status();
+          if (args.json) {
+            return printJson({
+              partners: partners.map(({ passes, oldestPendingAt, ...row }) => ({
+                ...row,
+                oldestPendingAt: iso(oldestPendingAt),
+                passes: passes.map((pass) => ({
+                  ...pass,
+                  startedAt: iso(pass.startedAt),
+                  endedAt: iso(pass.endedAt),
+                  error: pass.error ?? null,
+                })),
+              })),
+              troubles: troubles.map((one) => ({
+                ...one,
+                reason: one.reason ?? null,
+                dueAt: iso(one.dueAt),
+              })),
+            });
+          }
+          printTable(
+            ['PARTNER', 'TO SEND', 'DELIVERED', 'FAILED', 'CONFLICT', 'LAST PASS', 'ERROR'],
+            partners.map((p) => [
+              p.partner,
+              String(p.pending),
+              String(p.delivered),
+              String(p.failed),
+              String(p.conflict),
+              shortTime(p.passes[0]?.startedAt),
+              p.passes[0]?.error ?? '',
+            ]),
+            'Nothing was owed to a partner yet.',
+          );
+          for (const one of troubles) {
+            print(`! ${one.partner} ${one.path}: ${one.state} ${one.reason ?? ''}`.trimEnd());
+          }
+        }),
+      )
+      .demandCommand(1, 'replicate now or status?'),
+  handler: () => {},
+};

@@ -1,0 +1,31 @@
+// `clubhouse status`: one look at the whole instance.
+
+import { onApp, type Command } from '../context.ts';
+import { iso, print, printJson, shortTime } from '../output.ts';
+
+export const statusCommand: Command = {
+  command: 'status',
+  describe: 'One look at everything: what is in work, what needs attention',
+  builder: (y) =>
+    y
+      .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+      .example('$0 status', ''),
+  handler: onApp(async (app, args) => {
+    const status = await app.status();
+    if (args['json'] === true) {
+      return printJson({
+        ...status,
+        partners: status.partners.map((p) => ({ ...p, lastSuccessAt: iso(p.lastSuccessAt) })),
+      });
+    }
+    const runs = status.serving ? 'serve runs' : 'serve does not run';
+    print(`${status.site}: ${runs}; ${status.projects} projects, ${status.users} users`);
+    const counts = Object.entries(status.jobs).filter(([, count]) => count > 0);
+    print(`jobs: ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none'}`);
+    for (const partner of status.partners) {
+      const last = shortTime(partner.lastSuccessAt);
+      print(`partner ${partner.code}: ${partner.pending} to send, last good pass ${last}`);
+    }
+    for (const line of status.attention) print(`! ${line}`);
+  }),
+};

@@ -1,0 +1,97 @@
+// What all commands share: the options that every one takes, opening the instance and closing it again, reading the files
+// and secrets that a person names.
+
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { ArgumentsCamelCase, CommandModule } from 'yargs';
+import { openApp, type App } from '../app.ts';
+import { resolveHome } from '../config.ts';
+import { AppError } from '../core/errors.ts';
+import { askHidden, isTerminal, readStdin, UsageError } from './output.ts';
+
+export interface Globals {
+  home: string | undefined;
+}
+
+/** A noun of the command line. */
+export type Command = CommandModule<Globals, Globals>;
+
+/** Opens the instance, does the work, closes it again. */
+export async function withApp<Args extends Globals>(
+  args: ArgumentsCamelCase<Args>,
+  work: (app: App, args: ArgumentsCamelCase<Args>) => Promise<void>,
+): Promise<void> {
+  const app = await openApp(resolveHome(args.home));
+  try {
+    await work(app, args);
+  } finally {
+    await app.close();
+  }
+}
+
+/** A handler that works on the open instance. */
+export const onApp =
+  <Args extends Globals>(work: (app: App, args: ArgumentsCamelCase<Args>) => Promise<void>) =>
+  (args: ArgumentsCamelCase<Args>): Promise<void> =>
+    withApp(args, work);
+
+/** The content of `--key FILE`, or of standard input for `-`. */
+export async function readInput(file: string): Promise<Buffer> {
+  if (file === '-') return readStdin();
+  return readFile(file).catch((cause: unknown) => {
+    throw new AppError('NOT_FOUND', { cause, detail: `the file ${file} cannot be read` });
+  });
+}
+
+/** A password from standard input or a prompt; undefined when neither is there. */
+export async function readPassword(
+  fromStdin: boolean,
+  question: string,
+): Promise<string | undefined> {
+  if (fromStdin) return (await readStdin()).toString('utf8').replace(/\r?\n$/, '');
+  if (!isTerminal()) return undefined;
+  const password = await askHidden(question);
+  if (password === '') return undefined;
+  if (password !== (await askHidden('Once more: '))) {
+    throw new UsageError('the two passwords differ');
+  }
+  return password;
+}
+
+/** `2026-12-31` (its end, UTC) or a full ISO 8601 time, as milliseconds; `never` is null. */
+export function readDate(text: string): number | null {
+  if (text === 'never') return null;
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text);
+  const time = Date.parse(isDay ? `${text}T23:59:59.999Z` : text);
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(time)) {
+    throw new UsageError('a date is written 2026-12-31, or never');
+  }
+  return time;
+}
+
+/** An option that may be given several times, or as a list with commas. */
+export const manyOf = (value: string | readonly string[] | undefined): string[] =>
+  [value ?? []]
+    .flat()
+    .flatMap((part) => part.split(','))
+    .filter((part) => part !== '');
+
+/**
+ * `--profile FILE|NAME`: what has a slash or ends in .yaml is a file, which is checked and kept in config/profiles. Answers
+ * the profile's name.
+ */
+export async function readProfileOption(
+  app: App,
+  value: string | undefined,
+  project: string,
+): Promise<string | undefined> {
+  if (value === undefined) return undefined;
+  if (!/[/\\]|\.ya?ml$/.test(value)) {
+    await app.profiles.compile(value);
+    return value;
+  }
+  const name = basename(value).replace(/\.ya?ml$/, '');
+  const text = (await readInput(value)).toString('utf8');
+  await app.profiles.keep(name, text, project.replace(/^ji_/, ''));
+  return name;
+}

@@ -1,0 +1,93 @@
+// What commands print: lines and tables for people, JSON for programs, both on stdout; and the questions that they ask on
+// a terminal. A command prints what it did in one line; --json is a whole array or object with stable names.
+
+import { createInterface } from 'node:readline/promises';
+import { AppError } from '../core/errors.ts';
+
+/** Wrong usage that yargs cannot see: exit 2. */
+export class UsageError extends Error {}
+
+export const print = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+export const warn = (line: string): void => {
+  process.stderr.write(`clubhouse: ${line}\n`);
+};
+
+export const printJson = (value: unknown): void => print(JSON.stringify(value, undefined, 2));
+
+/** Milliseconds as ISO 8601 in UTC; null stays null. */
+export const iso = (ms: number | null | undefined): string | null =>
+  ms === null || ms === undefined ? null : new Date(ms).toISOString();
+
+/** `2026-07-01 09:30` in UTC, or `-`. */
+export const shortTime = (ms: number | null | undefined): string =>
+  iso(ms)?.slice(0, 16).replace('T', ' ') ?? '-';
+
+/** Columns as wide as their widest cell. `none`: what to say when there is no row. */
+export function printTable(
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  none: string,
+): void {
+  if (rows.length === 0) {
+    print(none);
+    return;
+  }
+  const all = [heads, ...rows.map((row) => row.map(visible))];
+  const widths = heads.map((_, i) => Math.max(...all.map((row) => (row[i] ?? '').length)));
+  for (const row of all) {
+    print(
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+  }
+}
+
+/** Names come from strangers: control characters must not reach the terminal. */
+const visible = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+
+export const isTerminal = (): boolean => process.stdin.isTTY && process.stdout.isTTY;
+
+/** Asks on the terminal, with what is typed shown. */
+export async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
+}
+
+/** Asks for a secret on the terminal; what is typed is not shown. */
+export async function askHidden(question: string): Promise<string> {
+  process.stdout.write(question);
+  process.stdin.setRawMode(true);
+  let typed = '';
+  try {
+    for await (const chunk of process.stdin) {
+      for (const key of String(chunk)) {
+        if (key === '\r' || key === '\n') return typed;
+        if (key === '\u0003' || key === '\u0004') {
+          throw new AppError('BAD_INPUT', { detail: 'given up at the prompt' });
+        }
+        typed = key === '\u007f' || key === '\b' ? typed.slice(0, -1) : typed + key;
+      }
+    }
+    return typed;
+  } finally {
+    process.stdin.setRawMode(false);
+    process.stdout.write('\n');
+  }
+}
+
+/** Everything on standard input. */
+export async function readStdin(): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,212 @@
+// config/clubhouse.yaml as a typed, frozen value, and the only reader of the environment. Every mistake is told with its
+// line; an unknown key is a mistake, because a misspelt safety setting must not be a silent default.
+
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import { z } from 'zod';
+import { AppError } from './core/errors.ts';
+import { temporaryNames } from './core/upload.ts';
+
+const durationUnits = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const sizeUnits = { KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 } as const;
+
+/** `5s`, `24h`, `7d`: milliseconds. */
+const duration = (fallback: string) =>
+  z
+    .string({ error: 'expected a duration such as 5s, 5m, 24h or 7d' })
+    .regex(/^\d+(ms|s|m|h|d)$/, { error: 'expected a duration such as 5s, 5m, 24h or 7d' })
+    .default(fallback)
+    .transform((text) => {
+      const unit = text.replace(/^\d+/, '') as keyof typeof durationUnits;
+      return Number.parseInt(text, 10) * durationUnits[unit];
+    });
+
+/** `64MB`: bytes. */
+const size = (fallback: string) =>
+  z
+    .string({ error: 'expected a size such as 64MB or 20GB' })
+    .regex(/^\d+(KB|MB|GB|TB)$/, { error: 'expected a size such as 64MB or 20GB' })
+    .default(fallback)
+    .transform((text) => {
+      const unit = text.replace(/^\d+/, '') as keyof typeof sizeUnits;
+      return Number.parseInt(text, 10) * sizeUnits[unit];
+    });
+
+const siteCode = z.string().regex(/^[A-Z][A-Z0-9-]{0,31}$/, {
+  error: 'expected the code of a site in capital letters, such as PUHSC',
+});
+
+/** A section that may be left out altogether; its own defaults apply then. */
+const section = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.preprocess((value) => value ?? {}, z.strictObject(shape));
+
+const schema = z.strictObject({
+  site: siteCode.describe('The code of this site. It is in folder names: do not change it later.'),
+  partner: siteCode
+    .optional()
+    .describe('The partner of a new project when `project add` names none.'),
+  listen: section({
+    host: z.string().min(1).default('127.0.0.1').describe('Address of the SFTP server.'),
+    port: z.int().min(0).max(65535).default(2222).describe('0: any free port.'),
+  }).describe('Where SFTP clients connect.'),
+  intake: section({
+    settle: duration('5s').describe(
+      'How long a closed file must be left alone before it is taken.',
+    ),
+    partialHold: duration('24h').describe('When an upload that is not whole becomes held.'),
+    retain: duration('7d').describe('How long raw files stay after delivery to all partners.'),
+    temporaryNames: z
+      .array(z.string().min(1))
+      .default([...temporaryNames])
+      .describe('Names that clients use while they upload; such files are never taken.'),
+  }).describe('From the upload to the claim.'),
+  replication: section({
+    every: duration('5m').describe('How often files go to each partner.'),
+    eager: z.boolean().default(false).describe('Also at once after a file was published.'),
+  }).describe('To the partners.'),
+  workers: z
+    .int()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('Worker threads. Left out: one less than there are cores, 1 to 4.'),
+  limits: section({
+    header: size('64MB').describe('Of a DICOM file, everything but the pixel data.'),
+    inflated: size('200GB').describe('Of what a zip holds, unpacked.'),
+    inflateRatio: z.int().min(2).max(100_000).default(1000).describe('Unpacked to packed.'),
+    zipEntries: z.int().min(1).max(10_000_000).default(1_000_000).describe('Entries of a zip.'),
+    zipDepth: z.int().min(0).max(8).default(2).describe('Zips in zips.'),
+    connections: z.int().min(1).max(10_000).default(200).describe('SFTP connections at once.'),
+  }).describe('What is refused as too much.'),
+  log: section({
+    level: z
+      .enum(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .describe('Least that is logged.'),
+  }).describe('Structured lines on standard output.'),
+});
+
+type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly Item[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T;
+
+export type Config = DeepReadonly<z.output<typeof schema>> & { readonly workers: number };
+
+const defaultWorkers = (): number => Math.max(1, Math.min(availableParallelism() - 1, 4));
+
+/** For config/clubhouse.schema.json (editors check the file with it). */
+export const configJsonSchema = (): object =>
+  z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+
+/** The instance's folder: `--home`, else CLUBHOUSE_HOME, else the current folder. Absolute. */
+export const resolveHome = (option: string | undefined): string =>
+  resolve(option ?? (process.env['CLUBHOUSE_HOME'] || '.'));
+
+/** Reads and checks the file. Throws CONFIG_INVALID naming each mistake with its line. */
+export async function loadConfig(path: string, shownAs = 'config/clubhouse.yaml'): Promise<Config> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new AppError('CONFIG_INVALID', {
+      cause,
+      detail: `${shownAs} cannot be read; run clubhouse init, or name the folder with --home`,
+    });
+  });
+  return parseConfig(text, shownAs);
+}
+
+/** Checks the text of a configuration. */
+export function parseConfig(text: string, shownAs = 'config/clubhouse.yaml'): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const lineAt = (offset: number): number => lines.linePos(offset).line;
+  const syntax = document.errors.map((e) => `${shownAs}:${lineAt(e.pos[0])}: ${e.message}`);
+  if (syntax.length > 0) throw new AppError('CONFIG_INVALID', { detail: syntax.join('; ') });
+  const result = schema.safeParse(document.toJS() ?? {});
+  if (result.success) {
+    return freeze({ ...result.data, workers: result.data.workers ?? defaultWorkers() });
+  }
+  const mistakes = result.error.issues.flatMap((issue) =>
+    tell(issue).map(({ path, message }) => {
+      const offset = offsetOf(document, path);
+      return `${shownAs}:${offset === undefined ? 1 : lineAt(offset)}: ${message}`;
+    }),
+  );
+  throw new AppError('CONFIG_INVALID', { detail: mistakes.join('; ') });
+}
+
+function tell(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string }[] {
+  const where = issue.path.join('.');
+  if (issue.code !== 'unrecognized_keys') {
+    const message = issue.message.endsWith('received undefined')
+      ? 'is missing'
+      : issue.message.replace('Invalid input: ', '');
+    return [{ path: issue.path, message: `${where === '' ? 'the file' : where}: ${message}` }];
+  }
+  return issue.keys.map((key) => {
+    const near = nearest(key, keysAt(issue.path));
+    const full = [...issue.path, key].join('.');
+    return {
+      path: [...issue.path, key],
+      message: `unknown key "${full}"${near === undefined ? '' : `; did you mean "${near}"?`}`,
+    };
+  });
+}
+
+/** The keys that the schema knows at a path. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+  let at: { properties?: Record<string, object> } = configJsonSchema();
+  for (const part of path) at = at.properties?.[String(part)] ?? {};
+  return Object.keys(at.properties ?? {});
+}
+
+/** Byte offset of the key (or the value) at a path, or of the nearest thing above it. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((p) => isPair(p) && isScalar(p.key) && p.key.value === part);
+      if (pair === undefined) break;
+      offset = isScalar(pair.key) ? pair.key.range?.[0] : offset;
+      node = pair.value;
+    } else {
+      node = document.getIn(path.slice(0, path.indexOf(part) + 1), true);
+      if (isNode(node)) offset = node.range?.[0] ?? offset;
+    }
+  }
+  return offset;
+}
+
+/** The known key that differs least, when it differs little: for "did you mean". */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const scored = known
+    .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return scored !== undefined && scored.distance <= Math.max(2, word.length / 3)
+    ? scored.candidate
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function freeze<T>(value: T): DeepReadonly<T> {
+  if (typeof value === 'object' && value !== null) {
+    for (const inner of Object.values(value)) freeze(inner);
+    Object.freeze(value);
+  }
+  return value as DeepReadonly<T>;
+}

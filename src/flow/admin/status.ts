@@ -1,0 +1,96 @@
+// One look at the whole instance, for `clubhouse status`: what is in work, what waits for somebody.
+
+import type { UploadState } from '../../core/upload.ts';
+import type { Deliveries } from '../ports/deliveries.ts';
+import type { JobDesk } from '../ports/jobs.ts';
+import type { AdminParts } from './parts.ts';
+
+export interface Status {
+  readonly site: string;
+  /** Does `clubhouse serve` run? */
+  readonly serving: boolean;
+  readonly projects: number;
+  readonly users: number;
+  readonly jobs: Readonly<Record<UploadState, number>>;
+  readonly partners: readonly {
+    readonly code: string;
+    readonly lastSuccessAt: number | null;
+    readonly pending: number;
+    readonly failed: number;
+    readonly alarm: string | null;
+  }[];
+  /** What an administrator should see to, in words. */
+  readonly attention: readonly string[];
+}
+
+const dayMs = 86_400_000;
+
+export async function readStatus(
+  parts: AdminParts,
+  jobs: JobDesk,
+  deliveries: Deliveries,
+  serving: boolean,
+): Promise<Status> {
+  const projects = (await parts.projects.list()).filter((project) => project.state === 'active');
+  const counts = await jobs.counts();
+  const owed = await deliveries.counts();
+  const partners = (await parts.partners.list()).map((partner) => {
+    const mine = owed.find((row) => row.partner === partner.code);
+    return {
+      code: partner.code,
+      lastSuccessAt: partner.lastSuccessAt ?? null,
+      pending: mine?.pending ?? 0,
+      failed: (mine?.failed ?? 0) + (mine?.conflict ?? 0),
+      alarm: partner.alarm === undefined ? null : partner.alarm.code,
+    };
+  });
+  const attention = [
+    ...(serving ? [] : ['clubhouse serve does not run']),
+    ...(counts.held > 0 ? [`${counts.held} held; see held list`] : []),
+    ...(counts.failed > 0 ? [`${counts.failed} failed; see job list --failed`] : []),
+    ...(counts.waiting > 0 ? [`${counts.waiting} waiting; see job list --state waiting`] : []),
+    ...partners.flatMap((p) => (p.alarm === null ? [] : [`partner ${p.code}: ${p.alarm}`])),
+    ...(await keyWarnings(parts)),
+    ...(await gaps(parts)),
+  ];
+  const users = (await parts.members.list()).length;
+  return {
+    site: parts.site,
+    serving,
+    projects: projects.length,
+    users,
+    jobs: counts,
+    partners,
+    attention,
+  };
+}
+
+/** Keys that end within 90 days or ended. */
+async function keyWarnings({ recipients, clock }: AdminParts): Promise<string[]> {
+  const now = clock.now();
+  return (await recipients.list()).flatMap(({ project, partner, fingerprint, expiresAt }) => {
+    if (expiresAt === null || expiresAt > now + 90 * dayMs) return [];
+    const day = new Date(expiresAt).toISOString().slice(0, 10);
+    const verb = expiresAt <= now ? 'expired' : 'expires';
+    return [`key ${fingerprint.slice(-16)} of ${project} for ${partner} ${verb} on ${day}`];
+  });
+}
+
+/** What is still missing before a project's files can leave. */
+export async function gaps(parts: AdminParts): Promise<string[]> {
+  const found: string[] = [];
+  const known = await parts.partners.list();
+  for (const project of await parts.projects.list()) {
+    if (project.state !== 'active') continue;
+    if (project.partners.length === 0) found.push(`project ${project.name} has no partner`);
+    for (const partner of project.partners) {
+      const keys = await parts.recipients.list({ projectId: project.id, partner });
+      if (keys.length === 0)
+        found.push(`project ${project.name} has no recipient key for ${partner}`);
+      if (known.find((one) => one.code === partner)?.address === undefined) {
+        found.push(`the server of partner ${partner} is not known; see partner add`);
+      }
+    }
+  }
+  return [...new Set(found)];
+}
