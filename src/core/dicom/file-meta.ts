@@ -39,7 +39,11 @@ export function readFileMeta(
     const at = cursor.position;
     if (at - offset > Math.min(metaBytes, headerBytes))
       throw new AppError('DICOM_TOO_LARGE', { at });
-    const endsHere = at === declaredEnd && syntax !== undefined && transferSyntax(syntax).deflated;
+    const endsHere =
+      at === declaredEnd &&
+      syntax !== undefined &&
+      syntax !== '' &&
+      transferSyntax(syntax).deflated;
     if (!endsHere && cursor.available < 2 && !atEnd) return undefined;
     if (endsHere || cursor.available < 2 || cursor.uint16(0, false) !== 2) break;
     const header = readElementHeader(cursor, explicitLittle);
@@ -60,8 +64,10 @@ export function readFileMeta(
     if (tag === syntaxTag) syntax = valueText(value);
     last = tag;
   }
+  const mayGoOn = cursor.available < 2;
+  if (mayGoOn && (elements.length === 0 || syntax === undefined)) return undefined;
   if (elements.length === 0) throw malformed(input.position, undefined, 'no file meta behind DICM');
-  if (syntax === undefined) {
+  if (syntax === undefined || syntax === '') {
     throw malformed(input.position, syntaxTag, 'no transfer syntax in the file meta');
   }
   input.skip(cursor.position - input.position);

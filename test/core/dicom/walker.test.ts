@@ -1,0 +1,449 @@
+// The walker's promises: the same events however the bytes come, and no byte that was not understood.
+
+import t from 'tap';
+import { type DataSet, type Element } from '../../../src/core/dicom/dataset.ts';
+import { createWalker } from '../../../src/core/dicom/walker.ts';
+import {
+  ctElements,
+  ctSlice,
+  dicomFile,
+  el,
+  fragmentBytes,
+  sorted,
+  syntaxes,
+  type TestFile,
+} from '../../support/dicom.ts';
+import {
+  cut,
+  limits,
+  outcome,
+  plain,
+  split,
+  threeWays,
+  walkAll,
+  whole,
+} from '../../support/walk.ts';
+import { corpusFiles } from './corpus.ts';
+
+const item = [el(0x00080100, 'SH', 'T-1'), el(0x00080104, 'LO', 'Thorax')];
+const icon = [el(0x00280010, 'US', 2), el(0x7fe00010, 'OW', Buffer.from('icon'))];
+
+const find = (dataset: DataSet, tag: number): Element => {
+  const element = dataset.elements.find((one) => one.tag === tag);
+  if (element === undefined) throw new Error('no such element');
+  return element;
+};
+const valueOf = (dataset: DataSet, tag: number): string => {
+  const element = find(dataset, tag);
+  if (element.kind !== 'value') throw new Error('no value');
+  return Buffer.from(element.value).toString('latin1');
+};
+
+const rich = sorted([
+  ...ctElements(),
+  el(0x0008002a, 'DT', '20240229101530.5'),
+  el(0x00081032, 'SQ', { items: [item, item] }, { undefinedLength: true }),
+  el(0x00082112, 'SQ', { items: [[el(0x0040a170, 'SQ', { items: [item, []] })]] }),
+  el(0x00089215, 'SQ', { items: [] }),
+  el(0x00880200, 'SQ', { items: [icon] }),
+  el(0x00291010, 'OB', [1, 2, 3, 4]),
+  el(0x00290010, 'LO', 'EXAMPLE'),
+]);
+
+const good: Record<string, TestFile> = {
+  'explicit little endian': { elements: rich, pixels: Buffer.alloc(300, 7) },
+  'implicit little endian': {
+    transferSyntax: syntaxes.implicit,
+    elements: rich,
+    pixels: Buffer.alloc(300, 7),
+  },
+  'explicit big endian': {
+    transferSyntax: syntaxes.bigEndian,
+    elements: rich,
+    pixels: Buffer.alloc(300, 7),
+  },
+  deflated: { transferSyntax: syntaxes.deflated, elements: rich, pixels: Buffer.alloc(3000, 7) },
+  encapsulated: {
+    transferSyntax: syntaxes.jpegBaseline,
+    elements: [
+      ...rich.filter((one) => one.tag !== 0x00880200),
+      el(0x00880200, 'SQ', {
+        items: [[el(0x7fe00010, 'OB', { fragments: [Buffer.alloc(0), Buffer.alloc(6, 1)] })]],
+      }),
+    ],
+    // the bytes of a delimiter within a fragment do not end anything
+    pixels: {
+      fragments: [Buffer.alloc(4), Buffer.from('feffdde000000000', 'hex'), Buffer.alloc(10)],
+    },
+  },
+  'without preamble, implicit': {
+    transferSyntax: syntaxes.implicit,
+    elements: rich,
+    preamble: false,
+  },
+  'without preamble, explicit': { elements: rich, preamble: false },
+  'without preamble, big endian': {
+    transferSyntax: syntaxes.bigEndian,
+    elements: rich,
+    preamble: false,
+  },
+  'elements behind the pixels': {
+    elements: rich,
+    pixels: Buffer.alloc(20),
+    trailing: [el(0xfffcfffc, 'OB', Buffer.alloc(64))],
+  },
+  'all VRs with a length of 32 bits': {
+    elements: sorted([
+      ...ctElements(),
+      el(0x00720082, 'SV', Buffer.alloc(8, 1)),
+      el(0x00720083, 'UV', Buffer.alloc(8, 2)),
+      el(0x00720081, 'OV', Buffer.alloc(8, 3)),
+      el(0x00080119, 'UC', 'long'),
+      el(0x00080120, 'UR', 'http://x'),
+      el(0x00720070, 'UT', 'text'),
+    ]),
+  },
+};
+
+void t.test('the events are the same however the bytes come', async (t) => {
+  for (const [name, file] of Object.entries(good)) {
+    const bytes = dicomFile(file);
+    const expected = plain(await walkAll(whole(bytes)));
+    for (const [way, pieces] of Object.entries(threeWays)) {
+      t.same(await outcome(pieces(bytes)), expected, `${name}, ${way}`);
+    }
+    t.same(await outcome(cut(7)(bytes)), expected, `${name}, sevens`);
+  }
+});
+
+void t.test('every encoding gives the same elements and the same pixels', async (t) => {
+  const shape = (dataset: DataSet): unknown =>
+    dataset.elements.map((element) =>
+      element.kind === 'sequence'
+        ? [element.tag, element.items.map(shape)]
+        : [element.tag, element.kind],
+    );
+  const expected = await walkAll(
+    whole(dicomFile(good['explicit little endian'] ?? { elements: [] })),
+  );
+  for (const name of ['implicit little endian', 'explicit big endian', 'deflated']) {
+    const walked = await walkAll(whole(dicomFile(good[name] ?? { elements: [] })));
+    t.same(shape(walked.header), shape(expected.header), name);
+    t.equal(valueOf(walked.header, 0x00100010), 'TEST^ANNA ', name);
+    t.equal(walked.bulks.length, 1, name);
+    t.equal(walked.bulks[0]?.bulk.tag, 0x7fe00010, name);
+  }
+});
+
+void t.test('a nested 7FE0,0010 is a value and does not end the header', async (t) => {
+  const { header, bulks } = await walkAll(whole(dicomFile(good['explicit little endian']!)));
+  const sequence = find(header, 0x00880200);
+  t.equal(sequence.kind, 'sequence');
+  if (sequence.kind === 'sequence') {
+    t.equal(valueOf(sequence.items[0]!, 0x7fe00010), 'icon');
+  }
+  t.equal(bulks[0]?.bytes.length, 300);
+});
+
+void t.test(
+  'encapsulated pixels come as they stand, with item headers and delimiter',
+  async (t) => {
+    const file = good['encapsulated']!;
+    const { bulks, header } = await walkAll(whole(dicomFile(file)));
+    const { fragments } = file.pixels as { fragments: Uint8Array[] };
+    t.same(bulks[0]?.bytes, fragmentBytes(fragments));
+    t.equal(bulks[0]?.bulk.length, undefined);
+    const nested = find(header, 0x00880200);
+    if (nested.kind !== 'sequence') throw new Error('no sequence');
+    const pixels = find(nested.items[0]!, 0x7fe00010);
+    t.equal(pixels.kind === 'fragments' && pixels.fragments.length, 2);
+  },
+);
+
+void t.test('UN that holds a sequence is read as one, and else stays bytes', async (t) => {
+  const inner = { items: [item] };
+  const cases = {
+    'undefined length': el(0x00081032, 'UN', inner, { undefinedLength: true }),
+    'defined length, known as a sequence': el(0x00081032, 'UN', inner),
+    'private, undefined length': el(0x00091001, 'UN', inner, { undefinedLength: true }),
+  };
+  for (const [name, element] of Object.entries(cases)) {
+    const elements = sorted([...ctElements(), element]);
+    for (const transferSyntax of [syntaxes.explicit, syntaxes.bigEndian]) {
+      const bytes = dicomFile({ elements, transferSyntax });
+      const { header } = await walkAll(whole(bytes));
+      const found = find(header, element.tag);
+      t.match(found, { kind: 'sequence', vr: 'UN', encoding: { explicitVR: false } }, name);
+      if (found.kind === 'sequence') t.equal(valueOf(found.items[0]!, 0x00080104), 'Thorax');
+    }
+  }
+  const opaque = [
+    el(0x00081032, 'UN', Buffer.from('this is not a sequence')),
+    el(0x00091001, 'UN', inner),
+  ];
+  for (const element of opaque) {
+    const { header } = await walkAll(
+      whole(dicomFile({ elements: sorted([...ctElements(), element]) })),
+    );
+    t.match(find(header, element.tag), { kind: 'value', vr: 'UN' });
+  }
+});
+
+void t.test('in implicit VR a private element of undefined length is a sequence', async (t) => {
+  const elements = sorted([
+    ...ctElements(),
+    el(0x00091001, 'SQ', { items: [item] }, { undefinedLength: true }),
+  ]);
+  const { header } = await walkAll(
+    whole(dicomFile({ elements, transferSyntax: syntaxes.implicit })),
+  );
+  t.match(find(header, 0x00091001), { kind: 'sequence' });
+});
+
+void t.test(
+  'a wrong length of the file meta is no reason to refuse, the group ends where it ends',
+  async (t) => {
+    const bytes = ctSlice();
+    bytes.writeUInt32LE(9999, 140);
+    t.match(await outcome(whole(bytes)), { head: { hasPreamble: true } });
+    const deflated = ctSlice({ transferSyntax: syntaxes.deflated });
+    deflated.writeUInt32LE(4, 140);
+    t.match(await outcome(whole(deflated)), { head: { deflated: true } });
+  },
+);
+
+void t.test('file meta without a preamble is read', async (t) => {
+  for (const transferSyntax of [syntaxes.implicit, syntaxes.explicit, syntaxes.bigEndian]) {
+    const bytes = ctSlice({ transferSyntax }).subarray(132);
+    const expected = { head: { hasPreamble: false, transferSyntaxUID: transferSyntax } };
+    for (const pieces of Object.values(threeWays)) t.match(await outcome(pieces(bytes)), expected);
+  }
+});
+
+// --- refusals ------------------------------------------------------------------------------------------------
+
+const base = ctElements();
+const first = base.slice(0, 3);
+const withRaw = (hex: string): Buffer =>
+  Buffer.concat([dicomFile({ elements: first }), Buffer.from(hex, 'hex')]);
+const big = { headerBytes: 2000, inflatedBytes: 1 << 20 };
+const implicit = (elements: TestFile['elements']): Buffer =>
+  dicomFile({ transferSyntax: syntaxes.implicit, elements });
+
+const refused: Record<string, [code: string, bytes: Uint8Array, limits?: typeof limits]> = {
+  'an empty file': ['DICOM_NOT_DICOM', Buffer.alloc(0)],
+  'a text': ['DICOM_NOT_DICOM', Buffer.from('PatientName: somebody\n'.repeat(40))],
+  'a short text': ['DICOM_NOT_DICOM', Buffer.from('hello')],
+  zeros: ['DICOM_NOT_DICOM', Buffer.alloc(1000)],
+  'a zip': ['DICOM_NOT_DICOM', Buffer.from(`504b0304${'14'.repeat(200)}`, 'hex')],
+  'the preamble alone': ['DICOM_TRUNCATED', ctSlice().subarray(0, 132)],
+  'half a preamble': ['DICOM_NOT_DICOM', ctSlice().subarray(0, 90)],
+  'no dataset behind the file meta': ['DICOM_TRUNCATED', dicomFile({ elements: [] })],
+  'rubbish behind DICM': [
+    'DICOM_MALFORMED',
+    Buffer.concat([Buffer.alloc(128), Buffer.from('DICM'), Buffer.alloc(64, 0xa5)]),
+  ],
+  'no transfer syntax': [
+    'DICOM_MALFORMED',
+    dicomFile({ elements: first, meta: [el(0x00020010, 'UI', '')] }),
+  ],
+  'an unknown transfer syntax': [
+    'DICOM_UNSUPPORTED',
+    dicomFile({ elements: first, transferSyntax: '1.2.840.113619.5.2' }),
+  ],
+  'a tag twice': ['DICOM_MALFORMED', dicomFile({ elements: [...first, first[2]!] })],
+  'tags that descend': ['DICOM_MALFORMED', dicomFile({ elements: [base[5]!, base[4]!] })],
+  'tags that descend in an item': [
+    'DICOM_MALFORMED',
+    dicomFile({ elements: [...first, el(0x00081032, 'SQ', { items: [[item[1]!, item[0]!]] })] }),
+  ],
+  'group 0002 in the dataset': ['DICOM_MALFORMED', withRaw('02001000554904003100320a')],
+  'an item outside a sequence': ['DICOM_MALFORMED', withRaw('feff00e000000000')],
+  'a delimiter outside a sequence': ['DICOM_MALFORMED', withRaw('feffdde000000000')],
+  'an unknown VR': ['DICOM_MALFORMED', withRaw('100010005858040041424344')],
+  'an odd length': ['DICOM_MALFORMED', withRaw('10001000504e0300414243')],
+  'a text of undefined length': [
+    'DICOM_MALFORMED',
+    withRaw('100010005554 0000ffffffff'.replace(' ', '')),
+  ],
+  'OB of undefined length in a native file': [
+    'DICOM_MALFORMED',
+    withRaw('100010004f420000fffffffffeffdde000000000'),
+  ],
+  'zeros behind the dataset': ['DICOM_MALFORMED', withRaw('00'.repeat(16))],
+  'few zeros behind the dataset': ['DICOM_MALFORMED', withRaw('0000')],
+  'zeros behind the pixels': ['DICOM_MALFORMED', Buffer.concat([ctSlice(), Buffer.alloc(1)])],
+  'a second file behind the first': ['DICOM_MALFORMED', Buffer.concat([ctSlice(), ctSlice()])],
+  'an item that is longer than its sequence': [
+    'DICOM_MALFORMED',
+    withRaw('100010005351000008000000feff00e010000000'),
+  ],
+  'a sequence that ends within an item header': [
+    'DICOM_MALFORMED',
+    withRaw('100010005351000004000000feff00e000000000'),
+  ],
+  'an element that is longer than its item': [
+    'DICOM_MALFORMED',
+    withRaw(
+      '1000100053510000 12000000 feff00e0 0a000000 08000001 5348 0400 4142'.replaceAll(' ', ''),
+    ),
+  ],
+  'a delimiter with a length': [
+    'DICOM_MALFORMED',
+    withRaw('1000100053510000fffffffffeffdde002000000'),
+  ],
+  'native pixels in an encapsulated file': [
+    'DICOM_MALFORMED',
+    dicomFile({ elements: base, transferSyntax: syntaxes.rle, pixels: Buffer.alloc(8) }),
+  ],
+  'fragments in a native file': [
+    'DICOM_MALFORMED',
+    dicomFile({ elements: base, pixels: { fragments: [Buffer.alloc(0), Buffer.alloc(8)] } }),
+  ],
+  'a fragment of odd length': [
+    'DICOM_MALFORMED',
+    dicomFile({
+      elements: base,
+      transferSyntax: syntaxes.rle,
+      pixels: { fragments: [Buffer.alloc(0), Buffer.alloc(7)] },
+    }),
+  ],
+  'no offset table': [
+    'DICOM_MALFORMED',
+    dicomFile({ elements: base, transferSyntax: syntaxes.rle, pixels: { fragments: [] } }),
+  ],
+  'pixels without their last byte': ['DICOM_TRUNCATED', ctSlice().subarray(0, -1)],
+  'fragments without their delimiter': [
+    'DICOM_TRUNCATED',
+    ctSlice({ transferSyntax: syntaxes.rle }).subarray(0, -8),
+  ],
+  'a header that is cut': ['DICOM_TRUNCATED', ctSlice().subarray(0, 500)],
+  'a deflated stream that is cut': [
+    'DICOM_TRUNCATED',
+    ctSlice({ transferSyntax: syntaxes.deflated }).subarray(0, -40),
+  ],
+  'a deflated stream that is broken': [
+    'DICOM_MALFORMED',
+    (() => {
+      const bytes = ctSlice({ transferSyntax: syntaxes.deflated });
+      bytes.fill(0xff, bytes.length - 200, bytes.length - 150);
+      return bytes;
+    })(),
+  ],
+  'bytes behind the deflated stream': [
+    'DICOM_MALFORMED',
+    Buffer.concat([ctSlice({ transferSyntax: syntaxes.deflated }), Buffer.from('PATIENT')]),
+  ],
+  'a deflated stream that grows beyond the limit': [
+    'DICOM_TOO_LARGE',
+    dicomFile({ elements: base, transferSyntax: syntaxes.deflated, pixels: Buffer.alloc(2 << 20) }),
+    { headerBytes: 1 << 20, inflatedBytes: 1 << 20 },
+  ],
+  'a header beyond the limit': [
+    'DICOM_TOO_LARGE',
+    dicomFile({ elements: [...first, el(0x00420011, 'OB', Buffer.alloc(3000))] }),
+    big,
+  ],
+  'many small elements beyond the limit': [
+    'DICOM_TOO_LARGE',
+    dicomFile({
+      elements: [
+        ...first,
+        el(0x00081032, 'SQ', { items: Array.from({ length: 200 }, () => item) }),
+      ],
+    }),
+    big,
+  ],
+  'a trailer beyond the limit': [
+    'DICOM_TOO_LARGE',
+    dicomFile({
+      elements: first,
+      pixels: Buffer.alloc(9000),
+      trailing: [el(0xfffcfffc, 'OB', Buffer.alloc(3000))],
+    }),
+    big,
+  ],
+  'sequences nested too deeply': [
+    'DICOM_MALFORMED',
+    implicit([
+      ...first,
+      Array.from({ length: 80 }).reduce<ReturnType<typeof el>>(
+        (inner) => el(0x0040a730, 'SQ', { items: [[inner]] }, { undefinedLength: true }),
+        item[0]!,
+      ),
+    ]),
+  ],
+};
+
+void t.test(
+  'what cannot be understood to its last byte is refused, however the bytes come',
+  async (t) => {
+    for (const [name, [code, bytes, some]] of Object.entries(refused)) {
+      const expected = await outcome(whole(bytes), some);
+      t.match(expected, new RegExp(`^${code} `), name);
+      for (const [way, pieces] of Object.entries(threeWays)) {
+        const got = await outcome(pieces(bytes), some);
+        t.equal(String(got).split(' ')[0], code, `${name}, ${way}`);
+      }
+    }
+  },
+);
+
+void t.test('pixels do not count against the limit of the header', async (t) => {
+  const bytes = dicomFile({ elements: first, pixels: Buffer.alloc(100_000) });
+  t.match(await outcome(cut(1000)(bytes), big), { bulks: [{ bulk: { length: 100_000 } }] });
+});
+
+void t.test('a message says where, and never what', async (t) => {
+  const bytes = dicomFile({ elements: [...first, el(0x00100010, 'PN', 'SECRET^ANNA'), first[0]!] });
+  const message = String(await outcome(whole(bytes)));
+  t.match(message, /\(0008,0008\)/);
+  t.match(message, /byte \d+/);
+  t.notMatch(message, /SECRET/);
+});
+
+void t.test('a cut at any place is never taken for a whole file with pixels', async (t) => {
+  const bytes = ctSlice({ size: 4 });
+  const walked = await walkAll(whole(bytes));
+  const pixelsAt = walked.bulks[0]!.bulk.offset;
+  for (let length = 0; length < bytes.length; length++) {
+    const walker = createWalker(limits);
+    try {
+      walker.push(bytes.subarray(0, length));
+      const events = walker.end();
+      // between two elements nothing says that more should come
+      t.ok(length <= pixelsAt && events.at(-1)?.kind === 'trailer', `cut at ${length}`);
+    } catch (error) {
+      t.match(error, { code: /^DICOM_(TRUNCATED|NOT_DICOM)$/ }, `cut at ${length}`);
+    }
+  }
+});
+
+void t.test('a large value costs no more when it comes byte by byte', async (t) => {
+  const value = Buffer.alloc(1 << 20, 3);
+  const bytes = dicomFile({ elements: [...first, el(0x00420011, 'OB', value)] });
+  const walker = createWalker(limits);
+  const started = process.cpuUsage();
+  for (let i = 0; i < bytes.length; i++) walker.push(bytes.subarray(i, i + 1));
+  walker.end();
+  const { user } = process.cpuUsage(started);
+  t.ok(user < 10e6, 'a million pushes in less than ten seconds of CPU');
+});
+
+const corpus = corpusFiles();
+void t.test(
+  'the corpus is read or refused as its manifest says',
+  { skip: corpus.length === 0 },
+  async (t) => {
+    for (const { name, expected, bytes } of corpus) {
+      const got = await outcome(whole(bytes));
+      const walked = typeof got === 'object';
+      if (expected === 'deid') t.ok(walked, name, { got });
+      else if (expected === 'reject') t.match(got, /^DICOM_(MALFORMED|TRUNCATED)/, name);
+      else if (expected === 'nondicom') t.match(got, /^DICOM_NOT_DICOM/, name);
+      t.same(await outcome(split(bytes)), got, `${name}, split`);
+      if (bytes.length < 40_000) t.same(await outcome(cut(1)(bytes)), got, `${name}, byte by byte`);
+      else t.same(await outcome(cut(997)(bytes)), got, `${name}, in pieces`);
+    }
+  },
+);
