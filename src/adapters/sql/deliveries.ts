@@ -9,7 +9,7 @@ import type { Deliveries, Delivery, Evidence } from '../../flow/ports/deliveries
 import type { Lease } from '../../flow/ports/leases.ts';
 import type { AuditLog } from './audit.ts';
 import { counts, passes, troubles } from './delivery-reports.ts';
-import { setAlarm } from './partners.ts';
+import { noAlarm, setAlarm } from './partners.ts';
 import type { Database } from './schema.ts';
 import { v7 as newId } from 'uuid';
 
@@ -217,13 +217,13 @@ async function notePass(
     .executeTakeFirst();
   if (row === undefined) return;
   const isWell = error === undefined && (pass.connected || row.failures === 0);
-  const isOver = error === undefined && pass.connected && row.alarm !== null;
+  const isOver = error === undefined && pass.connected && row.alarm?.startsWith('REMOTE_') === true;
   await trx
     .updateTable('partner')
     .set({ lastPassAt: startedAt })
     .$if(isWell, (query) => query.set({ lastSuccessAt: now, failures: 0 }))
     .$if(error !== undefined, (query) => query.set({ failures: row.failures + 1 }))
-    .$if(isOver, (query) => query.set({ alarm: null, alarmDetail: null, alarmAt: null }))
+    .$if(isOver, (query) => query.set(noAlarm))
     .where('code', '=', partner)
     .execute();
   if (isOver) {

@@ -86,20 +86,28 @@ export function createPartners(parts: Parts): Partners {
         .where('project.state', '=', 'active')
         .orderBy('project.name')
         .execute(),
-    raiseAlarm: (code, alarm, detail) =>
-      db
-        .transaction()
-        .execute((trx) =>
-          setAlarm(trx, { audit, now: parts.clock.now() }, code, { code: alarm, detail }),
-        ),
+    tellStrangers: (code, detail) =>
+      db.transaction().execute(async (trx) => {
+        const row = await activeRow(trx, code);
+        const isOurs = row?.alarm === null || row?.alarm === strangers;
+        if (row === undefined || !isOurs) return;
+        if (detail !== undefined) {
+          const how = { audit, now: parts.clock.now() };
+          await setAlarm(trx, how, code, { code: strangers, detail });
+        } else if (row.alarm === strangers) {
+          await trx.updateTable('partner').set(noAlarm).where('code', '=', code).execute();
+        }
+      }),
   };
 }
 
+const strangers = 'OUTBOX_STRANGER' satisfies ErrorCode;
+
+export const noAlarm = { alarm: null, alarmDetail: null, alarmAt: null } as const;
+
 /** What a partner starts with, and what `add` makes it forget. */
 const quiet = {
-  alarm: null,
-  alarmDetail: null,
-  alarmAt: null,
+  ...noAlarm,
   failures: 0,
   lastPassAt: null,
 } as const;

@@ -117,13 +117,3 @@ export interface OutgoingRows {
     files: readonly FoundFile[],
   ): Promise<{ readonly owed: number; readonly unknown: readonly FoundFile[] }>;
 }
-
-/** Hands a file that was put into the outgoing folder by hand to the intake, as if a client had uploaded it. */
-export interface DirectAdopter {
-  /** `path` is relative to data/home. A file that is known already with these facts is left alone. */
-  adoptDirect(file: {
-    readonly projectId: string;
-    readonly partner: string;
-    readonly path: string;
-  }): Promise<void>;
-}

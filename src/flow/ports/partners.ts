@@ -55,6 +55,6 @@ export interface Partners {
   acceptedKeys(code: string): Promise<readonly PartnerKey[]>;
   /** The active projects that name this partner, by name. */
   projects(code: string): Promise<readonly { readonly id: string; readonly name: string }[]>;
-  /** Sets an alarm (audited when it is a new one). */
-  raiseAlarm(code: string, alarm: ErrorCode, detail: string): Promise<void>;
+  /** Sets (or, without a detail, takes back) the alarm about files that we did not make; it never displaces another alarm. */
+  tellStrangers(code: string, detail: string | undefined): Promise<void>;
 }

@@ -1,0 +1,190 @@
+// Requests and replies over one raw SFTP channel. Many are in flight at once; a reply finds its request by its id. When the
+// line dies or the partner falls silent, everything in flight fails at once, so no caller ever waits for ever.
+
+import type { Duplex } from 'node:stream';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
+import {
+  Fields,
+  FrameReader,
+  packet,
+  packetTypes,
+  statusCodes,
+  string,
+  uint32,
+  type Frame,
+} from './wire.ts';
+
+/** How long the partner may be silent while it owes a reply. */
+const defaultPatienceMs = 60_000;
+
+/** What the partner answered with STATUS: its code decides what the caller makes of it. */
+export class RemoteStatus extends AppError {
+  readonly number: number;
+  /** Does the server's text speak of a full disk? The text itself is not kept: it may hold a path. */
+  readonly saysFull: boolean;
+
+  constructor(code: ErrorCode, number: number, request: string, saysFull: boolean) {
+    super(code, { detail: `status ${number} to ${request}` });
+    this.number = number;
+    this.saysFull = saysFull;
+  }
+}
+
+interface Pending {
+  readonly request: string;
+  readonly resolve: (frame: Frame) => void;
+  readonly reject: (error: AppError) => void;
+  readonly sentAt: number;
+  readonly patienceMs: number;
+}
+
+export class SftpChannel {
+  readonly #stream: Duplex;
+  readonly #reader = new FrameReader();
+  readonly #pending = new Map<number, Pending>();
+  readonly #watch: NodeJS.Timeout;
+  #nextId = 1;
+  #heardAt = Date.now();
+  #ended: AppError | undefined;
+  #onVersion: ((frame: Frame) => void) | undefined;
+  /** Extension names that the server announced, each with its data. */
+  extensions: ReadonlyMap<string, string> = new Map();
+
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+    stream.on('data', (chunk: Buffer) => this.#hear(chunk));
+    stream.on('error', (cause: Error) => this.fail(lost(cause)));
+    stream.on('close', () => this.fail(lost()));
+    stream.on('end', () => this.fail(lost()));
+    this.#watch = setInterval(() => this.#lookForSilence(), 1000);
+    this.#watch.unref();
+  }
+
+  /** INIT and VERSION; to be called once, before any request. */
+  async start(): Promise<void> {
+    const version = await new Promise<Frame>((resolve, reject) => {
+      this.#pending.set(0, this.#entry('INIT', resolve, reject, defaultPatienceMs));
+      this.#onVersion = resolve;
+      this.#send(packet(packetTypes.INIT, [uint32(3)]));
+    });
+    this.#pending.delete(0);
+    const fields = new Fields(version.body);
+    fields.uint32();
+    const extensions = new Map<string, string>();
+    while (fields.left > 0) {
+      extensions.set(fields.string().toString('latin1'), fields.string().toString('latin1'));
+    }
+    this.extensions = extensions;
+  }
+
+  /** Sends a request and gives the fields behind the id. A STATUS other than OK becomes a RemoteStatus. */
+  async request(
+    name: keyof typeof packetTypes,
+    parts: readonly Uint8Array[],
+    expected: keyof typeof packetTypes,
+    patienceMs = defaultPatienceMs,
+  ): Promise<Fields> {
+    const frame = await this.#exchange(name, packetTypes[name], parts, patienceMs);
+    const fields = new Fields(frame.body.subarray(4));
+    if (frame.type === packetTypes.STATUS) {
+      const number = fields.uint32();
+      if (number !== statusCodes.OK) throw toStatus(number, name, fields);
+      if (expected === 'STATUS') return fields;
+    } else if (frame.type === packetTypes[expected]) {
+      return fields;
+    }
+    throw new AppError('REMOTE_REFUSED', { detail: `unexpected reply to ${name}` });
+  }
+
+  extended(
+    name: string,
+    parts: readonly Uint8Array[],
+    expected: 'STATUS' | 'EXTENDED_REPLY',
+    patienceMs = defaultPatienceMs,
+  ): Promise<Fields> {
+    return this.request('EXTENDED', [string(name), ...parts], expected, patienceMs);
+  }
+
+  /** Ends everything in flight with this error; the first one counts. */
+  fail(error: AppError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    clearInterval(this.#watch);
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
+    this.#stream.destroy();
+  }
+
+  #exchange(
+    request: string,
+    type: number,
+    parts: readonly Uint8Array[],
+    patienceMs: number,
+  ): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) {
+        reject(this.#ended);
+        return;
+      }
+      const id = this.#nextId;
+      this.#nextId = id === 0xffffffff ? 1 : id + 1;
+      this.#pending.set(id, this.#entry(request, resolve, reject, patienceMs));
+      this.#send(packet(type, [uint32(id), ...parts]));
+    });
+  }
+
+  #entry(
+    request: string,
+    resolve: Pending['resolve'],
+    reject: Pending['reject'],
+    patienceMs: number,
+  ): Pending {
+    return { request, resolve, reject, sentAt: Date.now(), patienceMs };
+  }
+
+  /** No back-pressure here: callers bound what they have in flight, and the stream keeps no more than that. */
+  #send(bytes: Buffer): void {
+    this.#stream.write(bytes);
+  }
+
+  #hear(chunk: Buffer): void {
+    this.#heardAt = Date.now();
+    try {
+      for (const frame of this.#reader.push(chunk)) this.#dispatch(frame);
+    } catch (error) {
+      // What cannot be read is the line's fault, not a file's: the pass ends and every file stays due.
+      this.fail(new AppError('REMOTE_UNREACHABLE', { detail: 'malformed reply', cause: error }));
+    }
+  }
+
+  #dispatch(frame: Frame): void {
+    if (frame.type === packetTypes.VERSION) {
+      this.#onVersion?.(frame);
+      return;
+    }
+    const id = new Fields(frame.body).uint32();
+    const pending = this.#pending.get(id);
+    if (pending === undefined) throw new AppError('REMOTE_REFUSED');
+    this.#pending.delete(id);
+    pending.resolve(frame);
+  }
+
+  #lookForSilence(): void {
+    const now = Date.now();
+    for (const { sentAt, patienceMs, request } of this.#pending.values()) {
+      if (now - Math.max(sentAt, this.#heardAt) <= patienceMs) continue;
+      this.fail(new AppError('REMOTE_UNREACHABLE', { detail: `no reply to ${request}` }));
+      return;
+    }
+  }
+}
+
+const lost = (cause?: unknown): AppError =>
+  new AppError('REMOTE_UNREACHABLE', { detail: 'the connection ended', cause });
+
+function toStatus(number: number, request: string, fields: Fields): RemoteStatus {
+  const text = fields.left >= 4 ? fields.string().toString('latin1') : '';
+  const isLine = number === statusCodes.NO_CONNECTION || number === statusCodes.CONNECTION_LOST;
+  const code = isLine ? 'REMOTE_UNREACHABLE' : 'REMOTE_REFUSED';
+  return new RemoteStatus(code, number, request, /disk.*full|no space|quota/i.test(text));
+}

@@ -1,0 +1,222 @@
+// Logs in at a partner with our replicator's key, after its host key was found to be the pinned one.
+
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import ssh2, {
+  type Client as ClientType,
+  type ConnectConfig,
+  type ServerHostKeyAlgorithm,
+} from 'ssh2';
+import { AppError } from '../../core/errors.ts';
+import type { RemoteAddress } from '../../flow/ports/replication.ts';
+
+const { Client } = ssh2;
+
+export interface ConnectOptions {
+  /** The private half of keys/replicator_ed25519; read anew at each login, so a new key needs no restart. */
+  readonly keyPath: string;
+  /** Until the login is done. */
+  readonly timeoutMs: number;
+}
+
+export interface Connection {
+  readonly stream: Duplex;
+  readonly hostKey: string;
+  end(): void;
+}
+
+/**
+ * Host keys by family, best first. The pin is one fingerprint, but a server shows only the first type that we ask for: when
+ * that is another key than the pinned one, the other types are asked for before it counts as changed.
+ */
+const families = {
+  'ssh-ed25519': ['ssh-ed25519'],
+  'ssh-rsa': ['rsa-sha2-512', 'rsa-sha2-256'],
+  ecdsa: ['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521'],
+} as const;
+
+const exchanges = [
+  'curve25519-sha256',
+  'curve25519-sha256@libssh.org',
+  'diffie-hellman-group16-sha512',
+  'diffie-hellman-group18-sha512',
+  'diffie-hellman-group-exchange-sha256',
+  'diffie-hellman-group14-sha256',
+] as const;
+
+const ciphers = [
+  'aes128-gcm@openssh.com',
+  'aes256-gcm@openssh.com',
+  'chacha20-poly1305@openssh.com',
+  'aes256-ctr',
+  'aes128-ctr',
+] as const;
+
+const macs = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'] as const;
+
+/** REMOTE_UNREACHABLE, REMOTE_AUTH or REMOTE_HOST_KEY (detail: pinned and presented fingerprint). */
+export async function connectSftp(
+  address: RemoteAddress,
+  options: ConnectOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const privateKey = await readFile(options.keyPath, 'utf8').catch((cause: unknown) => {
+    throw new AppError('CONFIG_INVALID', { cause, detail: 'the replicator key cannot be read' });
+  });
+  const all = Object.values(families).flat();
+  const first = await attempt(address, { privateKey, hostKeys: all, ...options }, signal);
+  if (first.kind === 'connected') return first.connection;
+  if (first.kind === 'no-key') throw unreachableBy('no common host key type');
+  for (const [family, hostKeys] of Object.entries(families)) {
+    if (first.algorithm.startsWith(family)) continue;
+    const next = await attempt(address, { privateKey, hostKeys, ...options }, signal);
+    if (next.kind === 'connected') return next.connection;
+  }
+  throw new AppError('REMOTE_HOST_KEY', {
+    detail: `pinned ${address.hostKey}, presented ${first.fingerprint}`,
+  });
+}
+
+type Attempt =
+  | { readonly kind: 'connected'; readonly connection: Connection }
+  | { readonly kind: 'other-key'; readonly algorithm: string; readonly fingerprint: string }
+  | { readonly kind: 'no-key' };
+
+interface AttemptOptions extends ConnectOptions {
+  readonly privateKey: string;
+  readonly hostKeys: readonly ServerHostKeyAlgorithm[];
+}
+
+async function attempt(
+  address: RemoteAddress,
+  options: AttemptOptions,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  const socket = await dial(address, options.timeoutMs, signal);
+  const client = new Client();
+  let presented: Buffer | undefined;
+  const stop = (): void => {
+    client.destroy();
+    socket.destroy();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const stream = await login(client, {
+      ...toConfig(address, options, socket),
+      hostVerifier: (key: Buffer) => {
+        presented = key;
+        return isPinned(key, address.hostKey);
+      },
+    });
+    // From here on the channel's own close event tells; without a listener an error would end the process.
+    client.on('error', () => stop());
+    client.on('close', () => signal.removeEventListener('abort', stop));
+    return {
+      kind: 'connected',
+      connection: { stream, hostKey: fingerprintOf(presented), end: () => client.end() },
+    };
+  } catch (error) {
+    signal.removeEventListener('abort', stop);
+    client.on('error', () => {});
+    stop();
+    if (presented !== undefined && !isPinned(presented, address.hostKey)) {
+      return {
+        kind: 'other-key',
+        algorithm: typeOf(presented),
+        fingerprint: fingerprintOf(presented),
+      };
+    }
+    if (error instanceof Error && error.message.includes('no matching host key format')) {
+      return { kind: 'no-key' };
+    }
+    throw toAppError(error);
+  }
+}
+
+/** A connected socket. Small packets go at once: a request must not wait for the answer to the one before. */
+function dial(address: RemoteAddress, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(unreachableBy('stopped'));
+      return;
+    }
+    const socket = new Socket();
+    const fail = (detail: string): void => {
+      signal.removeEventListener('abort', onAbort);
+      socket.destroy();
+      reject(unreachableBy(detail));
+    };
+    const onAbort = (): void => fail('stopped');
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.setNoDelay(true);
+    socket.setTimeout(timeoutMs, () => fail('no answer'));
+    socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? 'socket'));
+    socket.connect({ host: address.host, port: address.port }, () => {
+      socket.setTimeout(0);
+      socket.removeAllListeners('timeout');
+      signal.removeEventListener('abort', onAbort);
+      resolve(socket);
+    });
+  });
+}
+
+const toConfig = (
+  address: RemoteAddress,
+  options: AttemptOptions,
+  socket: Socket,
+): ConnectConfig => ({
+  sock: socket,
+  username: address.user,
+  privateKey: options.privateKey,
+  authHandler: ['publickey'],
+  readyTimeout: options.timeoutMs,
+  keepaliveInterval: 15_000,
+  keepaliveCountMax: 3,
+  ident: 'Clubhouse',
+  algorithms: {
+    kex: [...exchanges],
+    cipher: [...ciphers],
+    hmac: [...macs],
+    compress: ['none'],
+    serverHostKey: [...options.hostKeys],
+  },
+});
+
+function login(client: ClientType, config: ConnectConfig): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    client.once('ready', () => {
+      client.subsys('sftp', (error, stream) => {
+        if (error === undefined) resolve(stream);
+        else reject(unreachableBy('no sftp subsystem'));
+      });
+    });
+    client.once('error', reject);
+    client.once('close', () => reject(unreachableBy('the connection ended')));
+    client.connect(config);
+  });
+}
+
+function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  const level = error instanceof Error && 'level' in error ? String(error.level) : 'connection';
+  if (level === 'client-authentication') return new AppError('REMOTE_AUTH', { cause: error });
+  return new AppError('REMOTE_UNREACHABLE', { cause: error, detail: level });
+}
+
+const unreachableBy = (detail: string): AppError => new AppError('REMOTE_UNREACHABLE', { detail });
+
+/** `SHA256:` and unpadded base64, as ssh-keygen -l prints it. */
+const fingerprintOf = (key: Buffer | undefined): string =>
+  `SHA256:${createHash('sha256')
+    .update(key ?? '')
+    .digest('base64')
+    .replace(/=+$/, '')}`;
+
+const isPinned = (key: Buffer, pinned: string): boolean =>
+  fingerprintOf(key) === pinned.trim().replace(/=+$/, '');
+
+/** The key's type as its wire form states it. */
+const typeOf = (key: Buffer): string =>
+  key.length < 4 ? '' : key.subarray(4, 4 + key.readUInt32BE(0)).toString('latin1');

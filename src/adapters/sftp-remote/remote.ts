@@ -1,0 +1,239 @@
+// The port Remote over SFTP: to another Clubhouse, or to a plain OpenSSH. What a server does not announce is not used.
+
+import { AppError } from '../../core/errors.ts';
+import type { Remote, RemoteFacts, RemoteSource, Remotes } from '../../flow/ports/replication.ts';
+import { RemoteStatus, SftpChannel } from './channel.ts';
+import { connectSftp } from './connect.ts';
+import { hashByReading, writeAll, type TransferLimits } from './transfer.ts';
+import {
+  noAttributes,
+  openFlags,
+  readAttributes,
+  statusCodes,
+  string,
+  timeAttributes,
+  uint32,
+  uint64,
+  type Attributes,
+} from './wire.ts';
+
+/** Bytes per request where the server does not say (draft-ietf-secsh-filexfer-02 §3 promises 32 KB). */
+const defaultChunkBytes = 32 * 1024;
+/** No request needs to be larger: ssh2 and OpenSSH cut it into packets of 32 KB anyway. */
+const largestChunkBytes = 255 * 1024;
+/** A server that hashes or syncs a large file is silent meanwhile: a minute, and a second for each 5 MB. */
+const patienceMs = (sizeBytes: number): number => 60_000 + sizeBytes / 5_000;
+
+export function createRemotes(options: {
+  readonly keyPath: string;
+  readonly timeoutMs?: number;
+}): Remotes {
+  const connecting = { keyPath: options.keyPath, timeoutMs: options.timeoutMs ?? 20_000 };
+  return {
+    connect: async (address, signal) => {
+      const connection = await connectSftp(address, connecting, signal);
+      const channel = new SftpChannel(connection.stream);
+      try {
+        await channel.start();
+        const limits = await askLimits(channel);
+        return new SftpRemote(channel, { ...connection, limits });
+      } catch (error) {
+        connection.end();
+        throw error;
+      }
+    },
+  };
+}
+
+async function askLimits(channel: SftpChannel): Promise<TransferLimits> {
+  const plain = { readBytes: defaultChunkBytes, writeBytes: defaultChunkBytes };
+  if (!channel.extensions.has('limits@openssh.com')) return plain;
+  const fields = await channel.extended('limits@openssh.com', [], 'EXTENDED_REPLY');
+  fields.uint64();
+  const within = (stated: number): number =>
+    stated === 0 ? defaultChunkBytes : Math.min(stated, largestChunkBytes);
+  return { readBytes: within(fields.uint64()), writeBytes: within(fields.uint64()) };
+}
+
+class SftpRemote implements Remote {
+  readonly hostKey: string;
+  readonly hashes: boolean;
+  readonly #channel: SftpChannel;
+  readonly #limits: TransferLimits;
+  readonly #end: () => void;
+
+  constructor(
+    channel: SftpChannel,
+    facts: {
+      readonly hostKey: string;
+      readonly limits: TransferLimits;
+      readonly end: () => void;
+    },
+  ) {
+    this.#channel = channel;
+    this.hostKey = facts.hostKey;
+    this.#limits = facts.limits;
+    this.#end = facts.end;
+    this.hashes = this.#offers('check-file') || this.#offers('check-file-name');
+  }
+
+  async facts(path: string): Promise<RemoteFacts | undefined> {
+    const attributes = await this.#stat(path);
+    if (attributes === undefined) return undefined;
+    const { isFolder, isFile, sizeBytes, modifiedMs } = attributes;
+    if (!isFolder && !isFile) {
+      throw new AppError('REMOTE_REFUSED', { detail: 'neither a file nor a folder is there' });
+    }
+    return { kind: isFolder ? 'folder' : 'file', sizeBytes, modifiedMs };
+  }
+
+  async ensureFolder(path: string): Promise<void> {
+    const there = await this.#stat(path);
+    if (there?.isFolder === true) return;
+    if (there !== undefined || path === '/') {
+      throw new AppError('REMOTE_REFUSED', { detail: 'a file is where a folder must be' });
+    }
+    await this.ensureFolder(parentOf(path));
+    try {
+      await this.#channel.request('MKDIR', [string(path), noAttributes], 'STATUS');
+    } catch (error) {
+      // Another one may have made it meanwhile; SFTP v3 has no status for that.
+      if ((await this.#stat(path))?.isFolder !== true) throw error;
+    }
+  }
+
+  async put(
+    source: RemoteSource,
+    path: string,
+    how: { readonly offset: number; readonly sizeBytes: number; readonly modifiedMs: number },
+    signal: AbortSignal,
+  ): Promise<number> {
+    const flags = openFlags.WRITE | openFlags.CREAT | (how.offset === 0 ? openFlags.TRUNC : 0);
+    try {
+      return await this.#withHandle(path, flags, async (handle) => {
+        await writeAll(this.#channel, handle, source, { ...how, limits: this.#limits }, signal);
+        const times = timeAttributes(how.modifiedMs);
+        await this.#channel.request('FSETSTAT', [handle, times], 'STATUS');
+        if (this.#offers('fsync@openssh.com')) {
+          const patience = patienceMs(how.sizeBytes);
+          await this.#channel.extended('fsync@openssh.com', [handle], 'STATUS', patience);
+        }
+        return readAttributes(await this.#channel.request('FSTAT', [handle], 'ATTRS')).sizeBytes;
+      });
+    } catch (error) {
+      throw await this.#tellFull(error, path, how.sizeBytes - how.offset);
+    }
+  }
+
+  async sha256(
+    path: string,
+    lengthBytes: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly sha256: string; readonly by: 'check-file' | 'read-back' }> {
+    // In check-file a length of 0 means "to the end", so nothing is hashed by hand.
+    if (this.hashes && lengthBytes > 0) {
+      return { sha256: await this.#checkFile(path, lengthBytes), by: 'check-file' };
+    }
+    const sha256 = await this.#withHandle(path, openFlags.READ, (handle) =>
+      hashByReading(this.#channel, handle, lengthBytes, this.#limits, signal),
+    );
+    return { sha256, by: 'read-back' };
+  }
+
+  async replace(from: string, to: string): Promise<void> {
+    const names = [string(from), string(to)];
+    if (this.#offers('posix-rename@openssh.com')) {
+      await this.#channel.extended('posix-rename@openssh.com', names, 'STATUS');
+      return;
+    }
+    await this.remove(to);
+    await this.#channel.request('RENAME', names, 'STATUS');
+  }
+
+  async remove(path: string): Promise<void> {
+    try {
+      await this.#channel.request('REMOVE', [string(path)], 'STATUS');
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#channel.fail(new AppError('REMOTE_UNREACHABLE', { detail: 'closed by us' }));
+    this.#end();
+    return Promise.resolve();
+  }
+
+  #offers(extension: string): boolean {
+    return this.#channel.extensions.has(extension);
+  }
+
+  async #stat(path: string): Promise<Attributes | undefined> {
+    try {
+      return readAttributes(await this.#channel.request('STAT', [string(path)], 'ATTRS'));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #withHandle<T>(
+    path: string,
+    flags: number,
+    use: (handle: Buffer) => Promise<T>,
+  ): Promise<T> {
+    const parts = [string(path), uint32(flags), noAttributes];
+    const handle = string((await this.#channel.request('OPEN', parts, 'HANDLE')).string());
+    let result: T;
+    try {
+      result = await use(handle);
+    } catch (error) {
+      // The handle is given back, but what went wrong first is what the caller must hear.
+      await this.#channel.request('CLOSE', [handle], 'STATUS').catch(() => undefined);
+      throw error;
+    }
+    await this.#channel.request('CLOSE', [handle], 'STATUS');
+    return result;
+  }
+
+  /** draft-ietf-secsh-filexfer-extensions §3: one SHA-256 over the range (block size 0). */
+  async #checkFile(path: string, lengthBytes: number): Promise<string> {
+    const parts = [string(path), string('sha256'), uint64(0), uint64(lengthBytes), uint32(0)];
+    const patience = patienceMs(lengthBytes);
+    const name = 'check-file-name';
+    const fields = await this.#channel.extended(name, parts, 'EXTENDED_REPLY', patience);
+    const first = fields.string().toString('latin1');
+    const algorithm = first === 'check-file' ? fields.string().toString('latin1') : first;
+    if (algorithm !== 'sha256' || fields.left !== 32) {
+      throw new AppError('REMOTE_REFUSED', { detail: 'not a SHA-256 in the reply to check-file' });
+    }
+    return fields.take(32).toString('hex');
+  }
+
+  /** OpenSSH answers a full disk with a bare FAILURE, so we ask how much room is left before we call it one. */
+  async #tellFull(error: unknown, path: string, neededBytes: number): Promise<unknown> {
+    if (!(error instanceof RemoteStatus) || error.code !== 'REMOTE_REFUSED') return error;
+    const full = new AppError('REMOTE_FULL', { cause: error });
+    if (error.saysFull) return full;
+    if (!this.#offers('statvfs@openssh.com')) return error;
+    try {
+      const folder = string(parentOf(path));
+      const fields = await this.#channel.extended(
+        'statvfs@openssh.com',
+        [folder],
+        'EXTENDED_REPLY',
+      );
+      fields.uint64();
+      const blockBytes = fields.uint64();
+      fields.take(16);
+      return fields.uint64() * blockBytes < neededBytes ? full : error;
+    } catch {
+      return error; // No better answer to be had than the first one.
+    }
+  }
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof RemoteStatus && error.number === statusCodes.NO_SUCH_FILE;

@@ -1,0 +1,166 @@
+// One pass to one partner: connect, push what is due with a few files in flight over the one connection, settle each as it
+// ends. What is wrong with one file stops that file; what is wrong with the partner ends the pass and touches no row, so an
+// outage costs no tries and everything is still due when it ends.
+
+import { AppError, unreachable, type ErrorCode } from '../core/errors.ts';
+import { backOffMs } from '../core/upload.ts';
+import type { Clock, Log } from './ports/clock.ts';
+import type { Deliveries, Delivery } from './ports/deliveries.ts';
+import type { Lease } from './ports/leases.ts';
+import type { Partner } from './ports/partners.ts';
+import type { Remote, RemoteAddress, Remotes } from './ports/replication.ts';
+import type { Storage } from './ports/storage.ts';
+import { push, type PushParts } from './push.ts';
+
+export interface PassParts {
+  readonly site: string;
+  readonly everyMs: number;
+  readonly storage: Storage;
+  readonly deliveries: Deliveries;
+  readonly remotes: Remotes;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What a pass did. `error`: the partner itself could not be used, or was lost on the way. */
+export interface PassSummary {
+  readonly delivered: number;
+  /** Files that failed, conflicts among them. */
+  readonly failed: number;
+  readonly error: AppError | undefined;
+  readonly connected: boolean;
+}
+
+const filesInFlight = 8;
+const batch = 200;
+/** A name conflict is looked at again: somebody at the partner may have moved the file away. */
+const conflictPauseMs = 3_600_000;
+
+export async function runPass(
+  parts: PassParts,
+  partner: Partner & { readonly address: RemoteAddress },
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<PassSummary> {
+  const count = { delivered: 0, failed: 0 };
+  if (!(await parts.deliveries.anyDue(partner.code, parts.clock.now()))) {
+    return { ...count, error: undefined, connected: false };
+  }
+  let remote: Remote | undefined;
+  try {
+    remote = await parts.remotes.connect(partner.address, signal);
+    const pusher = pushParts(parts, partner, remote);
+    let deliveries = await parts.deliveries.due(partner.code, parts.clock.now(), batch);
+    while (deliveries.length > 0) {
+      await inFlight(deliveries, signal, (delivery, abort) =>
+        pushAndSettle({ ...parts, pusher, lease, count }, delivery, abort),
+      );
+      deliveries = await parts.deliveries.due(partner.code, parts.clock.now(), batch);
+    }
+    return { ...count, error: undefined, connected: true };
+  } catch (error) {
+    if (signal.aborted || !(error instanceof AppError)) throw error;
+    return { ...count, error, connected: true };
+  } finally {
+    await remote?.close();
+  }
+}
+
+function pushParts(parts: PassParts, partner: Partner, remote: Remote): PushParts {
+  const folders = new Map<string, Promise<void>>();
+  return {
+    site: parts.site,
+    storage: parts.storage,
+    verify: partner.verify,
+    remote,
+    ensureFolder: (path) => {
+      const known = folders.get(path);
+      if (known !== undefined) return known;
+      const made = remote.ensureFolder(path);
+      folders.set(path, made);
+      return made;
+    },
+  };
+}
+
+/** Runs at most `filesInFlight` at once; the first error stops the others and is thrown when all have ended. */
+async function inFlight(
+  deliveries: readonly Delivery[],
+  signal: AbortSignal,
+  run: (delivery: Delivery, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const queue = [...deliveries];
+  let failure: { readonly error: unknown } | undefined;
+  const lane = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      if (either.aborted) return;
+      try {
+        await run(next, either);
+      } catch (error) {
+        failure ??= { error };
+        stop.abort();
+        return;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: filesInFlight }, lane));
+  if (failure !== undefined) throw failure.error;
+  signal.throwIfAborted();
+}
+
+interface SettleParts extends PassParts {
+  readonly pusher: PushParts;
+  readonly lease: Lease;
+  readonly count: { delivered: number; failed: number };
+}
+
+async function pushAndSettle(
+  parts: SettleParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<void> {
+  const { deliveries, lease, clock, count } = parts;
+  try {
+    const outcome = await push(parts.pusher, delivery, signal);
+    switch (outcome.kind) {
+      case 'delivered':
+        if (await deliveries.delivered(delivery, outcome.evidence, lease)) count.delivered += 1;
+        return;
+      case 'conflict':
+        count.failed += 1;
+        parts.log.warn({ delivery: delivery.id, code: 'REMOTE_CONFLICT' }, 'name conflict');
+        await deliveries.conflict(delivery, clock.now() + conflictPauseMs, lease);
+        return;
+      case 'gone':
+        await deliveries.gone(delivery, lease);
+        return;
+      default:
+        unreachable(outcome);
+    }
+  } catch (error) {
+    if (signal.aborted || !(error instanceof AppError) || endsPass(error.code)) throw error;
+    count.failed += 1;
+    parts.log.warn({ delivery: delivery.id, code: error.code, detail: error.detail }, 'not sent');
+    await deliveries.failed(delivery, error.code, retryAt(parts, delivery, error), lease);
+  }
+}
+
+/** Is it the partner, the line or the lease, rather than this file? */
+function endsPass(code: ErrorCode): boolean {
+  return (
+    code === 'REMOTE_UNREACHABLE' ||
+    code === 'REMOTE_FULL' ||
+    code === 'LEASE_LOST' ||
+    code === 'REMOTE_AUTH' ||
+    code === 'REMOTE_HOST_KEY'
+  );
+}
+
+/** At most two cycles, so that what was mended at the partner is noticed soon; never for what cannot mend itself. */
+function retryAt(parts: PassParts, delivery: Delivery, error: AppError): number | undefined {
+  if (!error.retry) return undefined;
+  const longest = Math.max(2 * parts.everyMs, 60_000);
+  return parts.clock.now() + Math.min(backOffMs(delivery.attempts + 1), longest);
+}

@@ -1,0 +1,203 @@
+// One file's way to the partner (SPEC 9): under a temporary name, from where an earlier try ended if what lies there is a
+// true prefix, synced, proven by size and SHA-256, then renamed. Every step may be repeated after a cut at any byte.
+
+import { createHash } from 'node:crypto';
+import { AppError } from '../core/errors.ts';
+import type { Delivery, Evidence } from './ports/deliveries.ts';
+import type { Verify } from './ports/partners.ts';
+import type { Remote, RemoteFacts } from './ports/replication.ts';
+import type { OpenFile, Storage } from './ports/storage.ts';
+
+export interface PushParts {
+  readonly site: string;
+  readonly storage: Pick<Storage, 'open'>;
+  readonly remote: Remote;
+  readonly verify: Verify;
+  /** Makes a folder at the partner; asked once a pass for each. */
+  readonly ensureFolder: (path: string) => Promise<void>;
+}
+
+export type PushOutcome =
+  | { readonly kind: 'delivered'; readonly evidence: Evidence }
+  /** The partner holds another file under this name, and it is none that we ever published. */
+  | { readonly kind: 'conflict' }
+  /** The local file is no longer there. */
+  | { readonly kind: 'gone' };
+
+/** The outgoing folder of a project for one partner, relative to data/home; below `/home/` it is the same at the partner. */
+export const outgoingFolder = (site: string, project: string, partner: string): string =>
+  `ji_${project}/club_house/From_${site}_To_${partner}`;
+
+/** In the file's own folder at the partner, so that the rename never crosses file systems. Hidden from members there. */
+export function temporaryName(path: string, sha256: string): string {
+  const id = createHash('sha256')
+    .update(path + sha256)
+    .digest('hex')
+    .slice(0, 16);
+  return `.clubhouse-${id}.part`;
+}
+
+/** Throws REMOTE_*, OUTBOX_CHANGED (a sealed file is not what was published) or SOURCE_CHANGED (a direct file is not). */
+export async function push(
+  parts: PushParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<PushOutcome> {
+  const local = `${outgoingFolder(parts.site, delivery.project, delivery.partner)}/${delivery.path}`;
+  const file = await openLocal(parts, local);
+  if (file === undefined) return { kind: 'gone' };
+  try {
+    return await pushOpen(parts, delivery, { file, target: `/home/${local}` }, signal);
+  } finally {
+    await file.close();
+  }
+}
+
+async function openLocal(parts: PushParts, path: string): Promise<OpenFile | undefined> {
+  try {
+    return await parts.storage.open(path, {
+      read: true,
+      write: false,
+      create: false,
+      exclusive: false,
+      truncate: false,
+      freshInode: false,
+    });
+  } catch (error) {
+    if (error instanceof AppError && error.status === 'NO_SUCH_FILE') return undefined;
+    throw error;
+  }
+}
+
+async function pushOpen(
+  parts: PushParts,
+  delivery: Delivery,
+  what: { readonly file: OpenFile; readonly target: string },
+  signal: AbortSignal,
+): Promise<PushOutcome> {
+  const { remote } = parts;
+  const { file, target } = what;
+  const folder = target.slice(0, target.lastIndexOf('/'));
+  const temporary = `${folder}/${temporaryName(delivery.path, delivery.sha256)}`;
+  const before = await file.facts();
+  if (before.sizeBytes !== delivery.sizeBytes) throw changed(delivery);
+  const [there, started] = await Promise.all([remote.facts(target), remote.facts(temporary)]);
+  const digests = await digestsOf(file, delivery.sizeBytes, started?.sizeBytes ?? 0, signal);
+  if (digests.whole !== delivery.sha256) throw changed(delivery);
+  if (there !== undefined) {
+    const answer = await judge(parts, delivery, target, there, signal);
+    if (answer !== 'replace') return answer;
+  }
+  await parts.ensureFolder(folder);
+  for (const old of delivery.previousSha256) {
+    await remote.remove(`${folder}/${temporaryName(delivery.path, old)}`);
+  }
+  const offset = await provenOffset(parts, delivery, { temporary, started, digests }, signal);
+  const { sizeBytes } = delivery;
+  const how = { offset, sizeBytes, modifiedMs: before.modifiedMs };
+  const arrivedBytes = await remote.put(file, temporary, how, signal);
+  try {
+    const evidence = await prove(parts, delivery, temporary, arrivedBytes, signal);
+    const after = await file.facts();
+    if (after.sizeBytes !== sizeBytes || after.modifiedMs !== before.modifiedMs) {
+      // A touch alone changes nothing, but only a proof by digest can tell that from a write.
+      if (evidence === 'size') throw new AppError('SOURCE_CHANGED');
+    }
+    await remote.replace(temporary, target);
+    return { kind: 'delivered', evidence };
+  } catch (error) {
+    const isWrong =
+      error instanceof AppError &&
+      (error.code === 'REMOTE_MISMATCH' || error.code === 'SOURCE_CHANGED');
+    if (isWrong) await remote.remove(temporary);
+    throw error;
+  }
+}
+
+/** What lies under the final name already: our file, an earlier one of ours, or a stranger's. */
+async function judge(
+  { remote }: PushParts,
+  delivery: Delivery,
+  target: string,
+  there: RemoteFacts,
+  signal: AbortSignal,
+): Promise<PushOutcome | 'replace'> {
+  if (there.kind === 'folder') return { kind: 'conflict' };
+  const isCandidate = there.sizeBytes === delivery.sizeBytes || delivery.previousSha256.length > 0;
+  if (!isCandidate) return { kind: 'conflict' };
+  const found = await remote.sha256(target, there.sizeBytes, signal);
+  if (found.sha256 === delivery.sha256) return { kind: 'delivered', evidence: found.by };
+  return delivery.previousSha256.includes(found.sha256) ? 'replace' : { kind: 'conflict' };
+}
+
+/** From where to go on: the length of what lies there when it is a true prefix, else 0. */
+async function provenOffset(
+  { remote, verify }: PushParts,
+  delivery: Delivery,
+  what: {
+    readonly temporary: string;
+    readonly started: RemoteFacts | undefined;
+    readonly digests: Digests;
+  },
+  signal: AbortSignal,
+): Promise<number> {
+  const { temporary, started, digests } = what;
+  if (started === undefined || started.sizeBytes === 0) return 0;
+  if (started.kind === 'folder') {
+    throw new AppError('REMOTE_REFUSED', { detail: 'a folder has the temporary name' });
+  }
+  // Reading a prefix back costs as much as sending it; where size is proof enough, so is sending anew.
+  if (started.sizeBytes > delivery.sizeBytes || (verify === 'size' && !remote.hashes)) return 0;
+  const found = await remote.sha256(temporary, started.sizeBytes, signal);
+  return found.sha256 === digests.prefix ? started.sizeBytes : 0;
+}
+
+async function prove(
+  { remote, verify }: PushParts,
+  delivery: Delivery,
+  temporary: string,
+  arrivedBytes: number,
+  signal: AbortSignal,
+): Promise<Evidence> {
+  if (arrivedBytes !== delivery.sizeBytes) {
+    throw new AppError('REMOTE_MISMATCH', { detail: 'size', at: arrivedBytes });
+  }
+  if (verify === 'size' && !remote.hashes) return 'size';
+  const found = await remote.sha256(temporary, arrivedBytes, signal);
+  if (found.sha256 !== delivery.sha256)
+    throw new AppError('REMOTE_MISMATCH', { detail: 'SHA-256' });
+  return found.by;
+}
+
+const changed = (delivery: Delivery): AppError =>
+  new AppError(/^gpg-/i.test(delivery.path) ? 'OUTBOX_CHANGED' : 'SOURCE_CHANGED');
+
+interface Digests {
+  readonly whole: string;
+  /** Of the first `prefixBytes`; of nothing when the file is shorter. */
+  readonly prefix: string;
+}
+
+const pieceBytes = 1024 * 1024;
+
+/** Both digests in one reading. */
+async function digestsOf(
+  file: OpenFile,
+  sizeBytes: number,
+  prefixBytes: number,
+  signal: AbortSignal,
+): Promise<Digests> {
+  const hash = createHash('sha256');
+  let prefix = '';
+  let offset = 0;
+  while (offset < sizeBytes) {
+    signal.throwIfAborted();
+    const until = offset < prefixBytes ? Math.min(prefixBytes, sizeBytes) : sizeBytes;
+    const bytes = await file.read(offset, Math.min(pieceBytes, until - offset));
+    if (bytes.length === 0) break;
+    hash.update(bytes);
+    offset += bytes.length;
+    if (offset === prefixBytes) prefix = hash.copy().digest('hex');
+  }
+  return { whole: hash.digest('hex'), prefix };
+}

@@ -1,0 +1,252 @@
+// Replication (SPEC 9): each partner has its own passes, every few minutes and, when set, at once after publishing. A lease
+// keeps the passes of one partner apart, also between a server and a command line on the same database.
+
+import { AppError, type ErrorCode } from '../core/errors.ts';
+import { backOffMs } from '../core/upload.ts';
+import { scanOutgoing, type OutgoingScan, type ScanParts } from './outgoing-scan.ts';
+import { runPass, type PassParts, type PassSummary } from './pass.ts';
+import type { Lease, Leases } from './ports/leases.ts';
+import type { Partner, Partners } from './ports/partners.ts';
+import type { RemoteAddress } from './ports/replication.ts';
+
+export interface ReplicatorParts extends PassParts, ScanParts {
+  readonly eager: boolean;
+  readonly partners: Partners;
+  readonly leases: Leases;
+  /** Names this process in leases, e.g. a random UUID. */
+  readonly owner: string;
+}
+
+export interface PassResult {
+  readonly partner: string;
+  readonly delivered: number;
+  readonly failed: number;
+  /** Why the partner could not be used, or was lost on the way. */
+  readonly error: AppError | undefined;
+}
+
+export interface Replicator {
+  /** One pass now, or undefined when another one is running somewhere. */
+  pass(partner: string, signal: AbortSignal): Promise<PassResult | undefined>;
+  /** Waits for a running pass to end, then does a whole one; put-off and conflicting files are tried too. Without a list:
+   *  every partner that has an address. */
+  replicateNow(
+    partners: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly PassResult[]>;
+  start(): void;
+  /** Ends running passes; what was not settled is done again by the next one. */
+  stop(): Promise<void>;
+}
+
+const leaseMs = 30_000;
+const renewMs = 10_000;
+const tickMs = 500;
+const waitForLeaseMs = 200;
+
+export function createReplicator(parts: ReplicatorParts): Replicator {
+  const scan = scanOutgoing(parts);
+  const pass = (code: string, signal: AbortSignal): Promise<PassResult | undefined> =>
+    onePass({ ...parts, scan }, code, { isAsked: false }, signal);
+  const loop = createLoop(parts, pass);
+  return {
+    pass,
+    replicateNow: async (codes, signal) => {
+      const all = codes ?? (await parts.partners.list()).filter(isPlaced).map(({ code }) => code);
+      return Promise.all(all.map((code) => passWhenFree({ ...parts, scan }, code, signal)));
+    },
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+  };
+}
+
+type Parts = ReplicatorParts & { readonly scan: OutgoingScan };
+
+type Placed = Partner & { readonly address: RemoteAddress };
+
+const isPlaced = (partner: Partner): partner is Placed => partner.address !== undefined;
+
+async function passWhenFree(parts: Parts, code: string, signal: AbortSignal): Promise<PassResult> {
+  for (;;) {
+    const result = await onePass(parts, code, { isAsked: true }, signal);
+    if (result !== undefined) return result;
+    await parts.clock.sleep(waitForLeaseMs, signal);
+  }
+}
+
+async function onePass(
+  parts: Parts,
+  code: string,
+  how: { readonly isAsked: boolean },
+  signal: AbortSignal,
+): Promise<PassResult | undefined> {
+  const lease = await parts.leases.acquire(`replicate:${code}`, parts.owner, leaseMs);
+  if (lease === undefined) return undefined;
+  try {
+    // Read under the lease: what an earlier pass or `partner add` changed meanwhile counts.
+    const partner = await parts.partners.find(code);
+    const refusal = refuse(partner);
+    if (partner === undefined || !isPlaced(partner) || refusal !== undefined) {
+      return { partner: code, delivered: 0, failed: 0, error: refusal };
+    }
+    return await whileHeld(parts, lease, signal, (held) =>
+      passHeld(parts, partner, { lease, ...how }, held),
+    );
+  } finally {
+    await parts.leases.release(lease);
+  }
+}
+
+function refuse(partner: Partner | undefined): AppError | undefined {
+  if (partner === undefined || !isPlaced(partner)) {
+    return new AppError('NOT_FOUND', { detail: 'the partner has no address; run partner add' });
+  }
+  if (partner.alarm?.code !== 'REMOTE_HOST_KEY') return undefined;
+  return new AppError('REMOTE_HOST_KEY', { detail: partner.alarm.detail });
+}
+
+/** Renews the lease beside `run`; once it is lost, `run` is aborted with LEASE_LOST. */
+async function whileHeld<T>(
+  { leases, clock }: Parts,
+  lease: Lease,
+  signal: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController();
+  const done = new AbortController();
+  const renewing = async (): Promise<void> => {
+    while (!done.signal.aborted) {
+      await clock.sleep(renewMs, done.signal);
+      if (!(await leases.renew(lease, leaseMs))) {
+        lost.abort(new AppError('LEASE_LOST', { detail: lease.name }));
+        return;
+      }
+    }
+  };
+  const renewal = renewing().catch((error: unknown) => {
+    // The sleep ends by `done`. Anything else means that the lease could not be renewed.
+    if (!done.signal.aborted) lost.abort(error);
+  });
+  try {
+    return await run(AbortSignal.any([signal, lost.signal]));
+  } finally {
+    done.abort();
+    await renewal;
+  }
+}
+
+async function passHeld(
+  parts: Parts,
+  partner: Placed,
+  how: { readonly lease: Lease; readonly isAsked: boolean },
+  signal: AbortSignal,
+): Promise<PassResult> {
+  const { code } = partner;
+  const startedAt = parts.clock.now();
+  // A scan that fails is told at the end: what is known to be owed goes out all the same.
+  const scanned = await settled(parts.scan.run(partner, signal));
+  signal.throwIfAborted();
+  if (how.isAsked) await parts.deliveries.hasten(code, startedAt);
+  const summary = await runPass(parts, partner, how.lease, signal);
+  const { delivered, failed, error, connected } = summary;
+  await parts.deliveries.passEnded({
+    partner: code,
+    startedAt,
+    delivered,
+    failed,
+    error: error?.code,
+    alarm: alarmOf(parts, partner, summary),
+    connected,
+  });
+  const line = { partner: code, delivered, failed, code: error?.code };
+  if (error !== undefined) parts.log.warn(line, 'replication pass ended early');
+  else if (connected) parts.log.info(line, 'replication pass ended');
+  if (scanned.error !== undefined) throw scanned.error;
+  return { partner: code, delivered, failed, error };
+}
+
+const settled = (work: Promise<void>): Promise<{ readonly error: unknown }> =>
+  work.then(
+    () => ({ error: undefined }),
+    (error: unknown) => ({ error }),
+  );
+
+/** What an administrator must see to, at once or after two missed cycles. */
+function alarmOf(
+  parts: Parts,
+  partner: Partner,
+  { error }: PassSummary,
+): { readonly code: ErrorCode; readonly detail: string } | undefined {
+  if (error === undefined || error.code === 'LEASE_LOST') return undefined;
+  const wellAt = partner.lastSuccessAt ?? partner.createdAt;
+  const isMissed = partner.failures >= 1 && parts.clock.now() - wellAt >= 2 * parts.everyMs;
+  if (error.code === 'REMOTE_UNREACHABLE' && !isMissed) return undefined;
+  return { code: error.code, detail: error.detail ?? '' };
+}
+
+/** When the next pass of a partner is due. A partner that fails is tried again sooner, but never more often than the
+ *  back-off says, and at the latest at its normal time. */
+export function nextPassAt(
+  partner: Pick<Partner, 'lastPassAt' | 'failures'>,
+  everyMs: number,
+): number {
+  if (partner.lastPassAt === undefined) return 0;
+  const pause = partner.failures === 0 ? everyMs : Math.min(everyMs, backOffMs(partner.failures));
+  return partner.lastPassAt + pause;
+}
+
+function createLoop(
+  parts: ReplicatorParts,
+  pass: (code: string, signal: AbortSignal) => Promise<PassResult | undefined>,
+): { start(): void; stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const running = new Map<string, Promise<void>>();
+  const notBefore = new Map<string, number>();
+  let ticking: Promise<void> | undefined;
+
+  const isDue = async (partner: Partner): Promise<boolean> => {
+    const now = parts.clock.now();
+    if (refuse(partner) !== undefined || running.has(partner.code)) return false;
+    if ((notBefore.get(partner.code) ?? 0) > now) return false;
+    if (nextPassAt(partner, parts.everyMs) <= now) return true;
+    return parts.eager && partner.failures === 0 && parts.deliveries.anyDue(partner.code, now);
+  };
+  const run = async (code: string): Promise<void> => {
+    try {
+      await pass(code, stopping.signal);
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      // Our own database or disk, not the partner: nothing was settled, so the next pass does it again.
+      const known = error instanceof AppError ? error.code : 'INTERNAL';
+      parts.log.error({ partner: code, code: known, err: String(error) }, 'replication failed');
+      notBefore.set(code, parts.clock.now() + backOffMs(1));
+    } finally {
+      running.delete(code);
+    }
+  };
+  const tick = async (): Promise<void> => {
+    for (const partner of await parts.partners.list()) {
+      if (await isDue(partner)) running.set(partner.code, run(partner.code));
+    }
+  };
+  const loop = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await tick();
+      await parts.clock.sleep(tickMs, stopping.signal);
+    }
+  };
+  return {
+    start: () => {
+      ticking ??= loop().catch((error: unknown) => {
+        if (stopping.signal.aborted) return;
+        parts.log.error({ err: String(error) }, 'the replication loop ended');
+        throw error;
+      });
+    },
+    stop: async () => {
+      stopping.abort();
+      await ticking;
+      await Promise.all(running.values());
+    },
+  };
+}
