@@ -1,0 +1,177 @@
+// One site for end-to-end tests: its own folder, made and run by the built command as an administrator would.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ssh2 from 'ssh2';
+import { createHash } from 'node:crypto';
+import { run, until, type Finished } from './programs.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        if (address === null || typeof address === 'string') reject(new Error('no port'));
+        else resolve(address.port);
+      });
+    });
+  });
+}
+
+export interface JobRow {
+  readonly id: string;
+  readonly project: string;
+  readonly member: string;
+  readonly partner: string;
+  readonly upload: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly exclusions: readonly unknown[];
+  readonly output: string | null;
+}
+
+export class Site {
+  readonly code: string;
+  readonly home: string;
+  readonly port: number;
+  readonly #logFile: string;
+  #server: ChildProcess | undefined;
+
+  private constructor(code: string, home: string, port: number) {
+    this.code = code;
+    this.home = home;
+    this.port = port;
+    this.#logFile = join(home, 'serve.log');
+  }
+
+  /** `settings`: more YAML for config/clubhouse.yaml. */
+  static async make(code: string, settings: string): Promise<Site> {
+    const home = await mkdtemp(join(tmpdir(), `clubhouse-${code.toLowerCase()}-`));
+    const port = await freePort();
+    const site = new Site(code, home, port);
+    await site.run(['init', '--site', code, '--listen', `127.0.0.1:${port}`]);
+    await writeFile(
+      join(home, 'config', 'clubhouse.yaml'),
+      `site: ${code}\nlisten: { host: 127.0.0.1, port: ${port} }\n${settings}\n`,
+    );
+    return site;
+  }
+
+  /** Runs a command; throws unless it ends with `code` (0 by default). */
+  async run(
+    args: readonly string[],
+    options: { readonly input?: string; readonly code?: number } = {},
+  ): Promise<Finished> {
+    const done = await run(process.execPath, [main, '--home', this.home, ...args], {
+      input: options.input ?? '',
+    });
+    if (done.code !== (options.code ?? 0)) {
+      throw new Error(
+        `${args.join(' ')} ended with ${done.code}: ${done.stderr}${done.stdout.toString()}`,
+      );
+    }
+    return done;
+  }
+
+  async json<T>(args: readonly string[]): Promise<T> {
+    return JSON.parse((await this.run([...args, '--json'])).stdout.toString('utf8')) as T;
+  }
+
+  jobs(): Promise<readonly JobRow[]> {
+    return this.json<readonly JobRow[]>(['job', 'list']);
+  }
+
+  /** Waits until every job that `which` picks is in one of the states; there must be at least `atLeast`. */
+  async settled(
+    states: readonly string[],
+    atLeast: number,
+    which: (job: JobRow) => boolean = () => true,
+    timeoutMs = 120_000,
+  ): Promise<readonly JobRow[]> {
+    let last: readonly JobRow[] = [];
+    try {
+      return await until(
+        'jobs',
+        async () => {
+          last = (await this.jobs()).filter(which);
+          return last.length >= atLeast && last.every((job) => states.includes(job.state))
+            ? last
+            : undefined;
+        },
+        timeoutMs,
+      );
+    } catch {
+      const seen = last.map((job) => `${job.state}/${job.reason ?? ''}`).join(' ');
+      throw new Error(`jobs did not become ${states.join('|')}: ${seen}`);
+    }
+  }
+
+  /** `SHA256:…` of the ed25519 host key. */
+  async hostKey(): Promise<string> {
+    const parsed = ssh2.utils.parseKey(await readFile(join(this.home, 'keys', 'host_ed25519')));
+    if (parsed instanceof Error) throw parsed;
+    const key = Array.isArray(parsed) ? parsed[0] : parsed;
+    const digest = createHash('sha256').update(key.getPublicSSH()).digest('base64');
+    return `SHA256:${digest.replace(/=+$/, '')}`;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [main, 'serve', '--home', this.home], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const keep = (chunk: Buffer): void => appendFileSync(this.#logFile, chunk);
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    this.#server = child;
+    await until(
+      `${this.code} to listen`,
+      async () => {
+        if (child.exitCode !== null) throw new Error(`serve ended: ${await this.log()}`);
+        return (await answers(this.port)) ? true : undefined;
+      },
+      20_000,
+    );
+  }
+
+  /** Ends the server: SIGTERM by default, SIGKILL for a crash. Gives the exit code. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
+    const child = this.#server;
+    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    return ended;
+  }
+
+  log(): Promise<string> {
+    return readFile(this.#logFile, 'utf8').catch(() => '');
+  }
+
+  async remove(): Promise<void> {
+    await this.stop('SIGKILL');
+    await rm(this.home, { recursive: true, force: true });
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const client = new ssh2.Client();
+    const finish = (yes: boolean): void => {
+      client.end();
+      resolve(yes);
+    };
+    client.on('error', (error: Error & { level?: string }) =>
+      finish(error.level === 'client-authentication'),
+    );
+    client.on('ready', () => finish(true));
+    client.connect({ host: '127.0.0.1', port, username: 'nobody', readyTimeout: 3000 });
+  });
+}
