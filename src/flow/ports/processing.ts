@@ -1,7 +1,10 @@
 // The work on one claimed generation, as the flow hands it to a worker thread and gets it back. Plain data: it
 // crosses a thread by structured clone.
 
+import type { Subject, SubjectIdentity } from '../../core/deid/subject.ts';
 import type { Exclusion, HoldReason, PartialReason } from '../../core/reasons.ts';
+
+export type { Subject, SubjectIdentity };
 
 export interface ProcessLimits {
   readonly headerBytes: number;
@@ -87,25 +90,6 @@ export interface Processor {
 }
 
 // --- inside the worker -----------------------------------------------------------------------------------
-
-/** Who a file is about, as core/deid/subject reads it from a dataset; it crosses to the main thread and stays there. */
-export interface SubjectIdentity {
-  /** HMAC-SHA-256, hex, of the normalised PatientID with its issuer (or of the StudyInstanceUID with noPatientId: study). */
-  readonly key: string;
-  /** For the sealed crosswalk: what an export shows. */
-  readonly patientID: string;
-  readonly issuer: string;
-  readonly patientName: string;
-  /** As in the file, `''` where absent; for subject-conflict. */
-  readonly birthDate: string;
-  readonly sex: string;
-}
-
-export interface Subject {
-  readonly code: string;
-  /** Days to add to every date of this patient; never 0. */
-  readonly dateOffsetDays: number;
-}
 
 export type SubjectAnswer =
   | { readonly kind: 'subject'; readonly subject: Subject }

@@ -1,0 +1,191 @@
+// De-identifies one part of a DICOM file: everything before the pixels, or everything behind them. Pure: the dataset in,
+// a new dataset out, every element decided by the policy at every depth; what no rule covers is not passed on by chance
+// (SPEC 7). Values that stay are the very bytes that came.
+
+import {
+  formatTag,
+  type DataSet,
+  type Element,
+  type Encoding,
+  type Tag,
+} from '../dicom/dataset.ts';
+import { isGroupLength, isPrivateCreator } from '../dicom/dictionary.ts';
+import type { HoldReason } from '../reasons.ts';
+import { standardCodeItem } from './code-item.ts';
+import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work.ts';
+import { padText } from './encode-value.ts';
+import { identifyingWords } from './identifying-words.ts';
+import { markTags, marks } from './marks.ts';
+import { creatorsOf, creatorTag } from './private-blocks.ts';
+import { profileHash, type Profile } from './profile.ts';
+import { charsetsOf, effectiveVR, firstValue } from './reading.ts';
+import { dummySequence, rewriteValue } from './rewrite-value.ts';
+import { hashUIDs, stripUID } from './uid.ts';
+
+export type { ActionCounts, DeidInput };
+
+export interface DeidResult {
+  readonly dataset: DataSet;
+  /** For the file meta information, which is written anew; `''` where the file has none at all. */
+  readonly sopClassUID: string;
+  readonly sopInstanceUID: string;
+  /** A rule of the profile says that the file must not go on. */
+  readonly hold: { readonly reason: HoldReason; readonly tag: Tag } | undefined;
+  readonly actions: ActionCounts;
+}
+
+export function deidentify(input: DeidInput): DeidResult {
+  const actions: ActionCounts = {};
+  let hold: DeidResult['hold'];
+  let words: ReadonlySet<string> | undefined;
+  const work: Work = {
+    input,
+    identifying: () => (words ??= identifyingWords(input.header)),
+    count: (tag, kind) => {
+      const counts = (actions[formatTag(tag)] ??= {});
+      counts[kind] = (counts[kind] ?? 0) + 1;
+    },
+    hold: (tag) => {
+      hold ??= { reason: 'rule', tag };
+    },
+  };
+  const top: Level = {
+    encoding: input.head.encoding,
+    charsets: charsetsOf(input.header),
+    path: [],
+    mode: 'stay',
+    isStandardCode: false,
+  };
+  let elements = rewriteElements(input.dataset, top, work);
+  if (input.part === 'header') elements = withOurs(elements, input);
+  return { dataset: { elements }, ...metaUIDs(input), hold, actions };
+}
+
+/** Puts in the marks and, where the file has none, the attributes that every image must have (PS3.3 §C.7.1.1). */
+function withOurs(elements: readonly Element[], input: DeidInput): readonly Element[] {
+  const { policy, subject, head } = input;
+  const ours = [...marks(policy.options, hashOf(policy.profile), head.encoding)];
+  for (const [tag, vr] of [
+    [0x00100010, 'PN'],
+    [0x00100020, 'LO'],
+  ] as const) {
+    if (input.dataset.elements.some((element) => element.tag === tag)) continue;
+    ours.push({ kind: 'value', tag, vr, value: padText(subject.code, vr), offset: -1 });
+  }
+  const rest = elements.filter((element) => !markTags.has(element.tag));
+  return [...rest, ...ours].sort((a, b) => a.tag - b.tag);
+}
+
+const hashes = new WeakMap<Profile, string>();
+function hashOf(profile: Profile): string {
+  let hash = hashes.get(profile);
+  if (hash === undefined) hashes.set(profile, (hash = profileHash(profile)));
+  return hash;
+}
+
+/** From the dataset, or from the file meta information where the dataset has none. */
+function metaUIDs(input: DeidInput): { sopClassUID: string; sopInstanceUID: string } {
+  const { header, head, policy, uidKey } = input;
+  const read = (tag: Tag, metaTag: Tag): string =>
+    stripUID(firstValue(header, tag)) || stripUID(firstValue(head.meta, metaTag));
+  const instance = read(0x00080018, 0x00020003);
+  const place = { tag: 0x00080018, vr: 'UI', creator: undefined, path: [] } as const;
+  const kept = policy.decide(place).action.kind === 'keep';
+  return {
+    sopClassUID: read(0x00080016, 0x00020002),
+    sopInstanceUID: kept ? instance : hashUIDs(instance, uidKey),
+  };
+}
+
+function rewriteElements(dataset: DataSet, level: Level, work: Work): readonly Element[] {
+  const creators = creatorsOf(dataset);
+  const used = new Set<Tag>();
+  const out: Element[] = [];
+  for (const element of dataset.elements) {
+    const { tag } = element;
+    if (isGroupLength(tag) || isPrivateCreator(tag)) continue;
+    const block = creatorTag(tag);
+    const creator = block === undefined ? undefined : creators.get(block);
+    const kept = rewriteElement(element, creator, level, work);
+    if (kept === undefined) continue;
+    if (block !== undefined) used.add(block);
+    out.push(kept);
+  }
+  if (used.size === 0) return out;
+  // a creator stays only with a surviving child, and a child never without its creator
+  const owners = dataset.elements.filter((element) => used.has(element.tag));
+  return [...out, ...owners].sort((a, b) => a.tag - b.tag);
+}
+
+function rewriteElement(
+  element: Element,
+  creator: string | undefined,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  const { tag } = element;
+  const place = { tag, vr: effectiveVR(tag, element.vr), creator, path: level.path };
+  const decision = work.input.policy.decide(place);
+  const { action } = decision;
+  switch (element.kind) {
+    case 'value':
+      return rewriteValue(element, decision, creator, level, work);
+    case 'fragments':
+      // an icon's pixels; anything else in fragments is not understood
+      if (action.kind === 'keep' && tag === 0x7fe00010) return element;
+      work.count(tag, 'remove');
+      return undefined;
+    case 'sequence':
+      break;
+  }
+  const below = (mode: TextMode): Element => ({
+    ...element,
+    items: element.items.map((item) => rewriteItem(item, element.encoding, tag, mode, level, work)),
+  });
+  switch (action.kind) {
+    case 'keep':
+      return below(decision.by === 'rule' ? 'stay' : level.mode);
+    case 'hash-uid': // of the instances referred to inside
+      return below(level.mode);
+    case 'shift-date':
+      return below(level.mode);
+    case 'clean':
+      work.count(tag, 'clean');
+      return below(level.mode === 'dummy' ? 'dummy' : 'clean');
+    case 'dummy':
+      work.count(tag, 'dummy');
+      return dummySequence(element) ?? below('dummy');
+    case 'empty':
+      work.count(tag, 'empty');
+      return { ...element, items: [] };
+    case 'hold':
+      if (element.items.length > 0) work.hold(tag);
+      work.count(tag, 'hold');
+      return undefined;
+    case 'remove':
+    case 'replace':
+    case 'pseudonym':
+      work.count(tag, 'remove');
+      return undefined;
+  }
+}
+
+function rewriteItem(
+  item: DataSet,
+  encoding: Encoding,
+  tag: Tag,
+  mode: TextMode,
+  level: Level,
+  work: Work,
+): DataSet {
+  // an item may name a character set of its own (PS3.3 §C.12.1.1.2)
+  const own = charsetsOf(item);
+  const below: Level = {
+    encoding,
+    charsets: own.length > 0 ? own : level.charsets,
+    path: [...level.path, tag],
+    mode,
+    isStandardCode: mode !== 'stay' && standardCodeItem(item),
+  };
+  return { elements: rewriteElements(item, below, work) };
+}

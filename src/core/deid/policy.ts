@@ -1,0 +1,173 @@
+// Which action an element gets: PS3.15's table under the profile's options, the project's rules on top, and a careful
+// answer for what the table does not list. Built once for a profile; `forFile` then fixes the conditions for one
+// file, and for nearly all elements the answer is one look into a map.
+
+import { isPrivate, type DataSet, type Tag, type VR } from '../dicom/dataset.ts';
+import { lookup } from '../dicom/dictionary.ts';
+import { freeText, misfit, strictText, temporal, type Action } from './action.ts';
+import { holds } from './condition.ts';
+import type { Option } from './options.ts';
+import { isSafePrivate } from './private-blocks.ts';
+import type { Profile } from './profile.ts';
+import { isReserved, type ProfileRule } from './profile-rules.ts';
+import { selects, type Place } from './selector.ts';
+import { actionOfRow, tableRow } from './table-action.ts';
+
+/** An action, and who said so. */
+export interface Decision {
+  readonly action: Action;
+  /** `rule`: the project's own words; `table`: PS3.15 E.1-1; `default`: neither lists it. */
+  readonly by: 'rule' | 'table' | 'default';
+  /** For people: `research.yaml line 12`, `PS3.15 E.1-1`. */
+  readonly origin: string;
+}
+
+export interface FilePolicy {
+  readonly profile: Profile;
+  readonly options: ReadonlySet<Option>;
+  decide(place: Place): Decision;
+}
+
+export interface Policy {
+  readonly profile: Profile;
+  /** `header`: the file's top level as it came, which the rules' conditions look at. */
+  forFile(header: DataSet): FilePolicy;
+  /** As if no condition held; for `profile show`. */
+  unconditional(): FilePolicy;
+}
+
+const remove: Action = { kind: 'remove' };
+const keep: Action = { kind: 'keep' };
+const empty: Action = { kind: 'empty' };
+
+export function createPolicy(profile: Profile): Policy {
+  const options = new Set(profile.options);
+  const make = (active: (rule: ProfileRule) => boolean): FilePolicy => {
+    const rules = profile.rules.filter(active).reverse(); // the later one wins
+    return { profile, options, decide: decider(rules, options) };
+  };
+  // conditions are few and repeat from file to file: one policy for each outcome of them
+  const conditional = profile.rules.filter((rule) => rule.when.length > 0);
+  const made = new Map<string, FilePolicy>();
+  const forOutcome = (outcome: ReadonlyMap<ProfileRule, boolean>): FilePolicy => {
+    const key = [...outcome.values()].join();
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const policy = make((rule) => outcome.get(rule) ?? true);
+    if (made.size < 64) made.set(key, policy);
+    return policy;
+  };
+  return {
+    profile,
+    forFile: (header) =>
+      forOutcome(new Map(conditional.map((rule) => [rule, holds(rule.when, header)]))),
+    unconditional: () => forOutcome(new Map(conditional.map((rule) => [rule, false]))),
+  };
+}
+
+function decider(
+  rules: readonly ProfileRule[],
+  options: ReadonlySet<Option>,
+): (place: Place) => Decision {
+  const hasPaths = rules.some((rule) => rule.selector.kind === 'path');
+  const known = new Map<Tag, Map<VR, Decision>>();
+  const fresh = (place: Place): Decision => {
+    for (const rule of rules) {
+      if (!selects(rule.selector, place) || !isApplicable(rule, place)) continue;
+      return { action: rule.action, by: 'rule', origin: rule.origin };
+    }
+    return byStandard(place, options, (tag) => decide({ ...place, tag, vr: 'OW' }));
+  };
+  const decide = (place: Place): Decision => {
+    // private elements hang on their creator, and paths on where the element stands
+    if (place.creator !== undefined || (hasPaths && place.path.length > 0)) return fresh(place);
+    let byVR = known.get(place.tag);
+    if (byVR === undefined) known.set(place.tag, (byVR = new Map<VR, Decision>()));
+    let decision = byVR.get(place.vr);
+    if (decision === undefined) byVR.set(place.vr, (decision = fresh(place)));
+    return decision;
+  };
+  return decide;
+}
+
+/** Broad rules (by VR, group, creator) do not reach what only a rule by its very tag may change. */
+function isApplicable(rule: ProfileRule, place: Place): boolean {
+  const { selector, action } = rule;
+  const exact =
+    selector.kind === 'path' ||
+    (selector.kind === 'tag' && selector.pattern.mask >>> 0 === 0xffffffff);
+  if (exact) return true;
+  return !isReserved(place.tag) && misfit(action, place.vr) === undefined;
+}
+
+function byStandard(
+  place: Place,
+  options: ReadonlySet<Option>,
+  decideOther: (tag: Tag) => Decision,
+): Decision {
+  if (isPrivate(place.tag)) {
+    const safe = options.has('retain-safe-private') && isSafePrivate(place);
+    return { action: safe ? keep : remove, by: 'table', origin: privateOrigin(safe) };
+  }
+  const row = tableRow(place.tag);
+  if (row !== undefined) {
+    const action = actionOfRow(row, place.tag, lookup(place.tag)?.vrs[0] ?? place.vr, options);
+    return { action, by: 'table', origin: 'PS3.15 E.1-1' };
+  }
+  return unlisted(place, options, decideOther);
+}
+
+const privateOrigin = (safe: boolean): string =>
+  safe ? 'PS3.15 E.3.10-1' : 'PS3.15 E.1-1, private attributes';
+
+/**
+ * What the table does not list is kept by the standard; where a careful reader would doubt (SPEC 7: "in doubt"), it is
+ * not: names of persons, links, dates, UIDs of instances, and overlays whose bitmap goes.
+ */
+function unlisted(
+  place: Place,
+  options: ReadonlySet<Option>,
+  decideOther: (tag: Tag) => Decision,
+): Decision {
+  const because = (action: Action, why: string): Decision => ({
+    action,
+    by: 'default',
+    origin: why,
+  });
+  const entry = lookup(place.tag);
+  if (entry === undefined) return because(remove, 'not in the dictionary');
+  const group = place.tag >>> 16;
+  // 0000 and 0002 are no part of a dataset, 0004 is a DICOMDIR's
+  if (group < 8) return because(remove, 'no part of an image');
+  if (group >>> 8 === 0x60) {
+    const bitmap = decideOther(((group << 16) | 0x3000) >>> 0).action.kind;
+    if (bitmap !== 'keep') return because(remove, 'goes with OverlayData');
+  }
+  const vr = entry.vrs[0] ?? 'UN';
+  if (vr === 'PN') return because(empty, 'names of persons');
+  if (vr === 'UR') return because(remove, 'links name hosts');
+  if (temporal.has(vr)) return because(unlistedDate(options), 'dates and times');
+  if (vr === 'UI' && !isClassUID(entry.keyword) && !options.has('retain-uids')) {
+    return because({ kind: 'hash-uid' }, 'UIDs of instances');
+  }
+  return because(fits(place.vr, entry.vrs) ? keep : remove, 'not listed in PS3.15 E.1-1');
+}
+
+function unlistedDate(options: ReadonlySet<Option>): Action {
+  if (options.has('retain-longitudinal-modified-dates')) return { kind: 'shift-date' };
+  return options.has('retain-longitudinal-full-dates') ? keep : empty;
+}
+
+/** UIDs of kinds of things (SOP classes, coding schemes), which identify nobody, also private ones. */
+const isClassUID = (keyword: string): boolean =>
+  /Class(es)?(UID|Supported|In|$)|SyntaxUID|CodingSchemeUID|ContextUID|MappingResourceUID/.test(
+    keyword,
+  );
+
+/** Is the VR that the file gives one that can be believed for the attribute? A text in place of a number is not. */
+function fits(vr: VR, expected: readonly VR[]): boolean {
+  if (vr === 'UN' || expected.length === 0 || expected.includes(vr)) return expected.length > 0;
+  const rank = (one: VR): number => (freeText.has(one) ? 2 : strictText.has(one) ? 1 : 0);
+  if (vr === 'SQ' || expected.includes('SQ')) return false;
+  return rank(vr) <= Math.max(...expected.map(rank)) && !(rank(vr) === 0 && vr.startsWith('O'));
+}

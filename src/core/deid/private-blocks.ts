@@ -1,0 +1,63 @@
+// Private attributes (PS3.5 §7.8.1): whose an element is says the creator of its block, not its number. Safe ones are
+// listed in PS3.15 Table E.3.10-1.
+
+import {
+  elementOf,
+  groupOf,
+  isPrivate,
+  type DataSet,
+  type Tag,
+  type VR,
+} from '../dicom/dataset.ts';
+import { isPrivateCreator } from '../dicom/dictionary.ts';
+import { freeText, strictText } from './action.ts';
+import { safePrivateTable } from './safe-private-table.ts';
+
+const safe = new Map<string, VR>();
+const keyOf = (creator: string, group: number, element: number): string =>
+  `${creator}\\${group}\\${element}`;
+for (const [creator, group, element, vr] of safePrivateTable) {
+  safe.set(keyOf(creator, group, element), vr.split('/')[0] as VR);
+}
+
+/** Is the element on the standard's list, with a VR that can be believed? */
+export function isSafePrivate(place: {
+  readonly tag: Tag;
+  readonly vr: VR;
+  readonly creator: string | undefined;
+}): boolean {
+  if (place.creator === undefined) return false;
+  const listed = safe.get(keyOf(place.creator, groupOf(place.tag), elementOf(place.tag) & 0xff));
+  if (listed === undefined) return false;
+  if (place.vr === listed || place.vr === 'UN') return true;
+  const rank = (vr: VR): number => (freeText.has(vr) ? 2 : strictText.has(vr) ? 1 : 0);
+  return listed !== 'SQ' && rank(place.vr) <= rank(listed) && !place.vr.startsWith('O');
+}
+
+/** The VR that the standard's list gives for a safe private attribute. */
+export const safePrivateVR = (creator: string, tag: Tag): VR | undefined =>
+  safe.get(keyOf(creator, groupOf(tag), elementOf(tag) & 0xff));
+
+/** The creators of one level of a dataset, by the tag of their creator element. */
+export type Creators = ReadonlyMap<Tag, string>;
+
+export function creatorsOf(dataset: DataSet): Creators {
+  const creators = new Map<Tag, string>();
+  for (const element of dataset.elements) {
+    if (element.kind !== 'value' || !isPrivateCreator(element.tag)) continue;
+    creators.set(
+      element.tag,
+      Buffer.from(element.value)
+        .toString('latin1')
+        .replace(/[ \0]+$/, '')
+        .trim(),
+    );
+  }
+  return creators;
+}
+
+/** The tag of the creator element that an element's block belongs to; undefined for a standard element. */
+export function creatorTag(tag: Tag): Tag | undefined {
+  if (!isPrivate(tag) || elementOf(tag) < 0x1000) return undefined;
+  return ((groupOf(tag) << 16) | (elementOf(tag) >>> 8)) >>> 0;
+}

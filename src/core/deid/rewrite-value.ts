@@ -1,0 +1,190 @@
+// Carries out a decision on one element with a value. Split from the walk over the dataset (deidentify.ts) because
+// this is where each action's fine print lives.
+
+import type { Element, SequenceElement, ValueElement, VR } from '../dicom/dataset.ts';
+import { keywordOf, lookup } from '../dicom/dictionary.ts';
+import { decodeText, decodeValues } from '../dicom/text.ts';
+import { unreachable } from '../errors.ts';
+import { freeText, temporal } from './action.ts';
+import { cleanText } from './clean-text.ts';
+import { codeTags } from './code-item.ts';
+import { capAge, shiftTemporal } from './dates.ts';
+import type { Level, Work } from './deid-work.ts';
+import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
+import { codeItem } from './marks.ts';
+import type { Decision } from './policy.ts';
+import { safePrivateVR } from './private-blocks.ts';
+import { effectiveVR, hasValue } from './reading.ts';
+import { actionOfRow, tableRow } from './table-action.ts';
+import { hashUIDs, stripUID } from './uid.ts';
+
+export function rewriteValue(
+  element: ValueElement,
+  decision: Decision,
+  creator: string | undefined,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  const { tag } = element;
+  const { action } = decision;
+  if (action.kind === 'keep') return keepValue(element, decision, creator, level, work);
+  work.count(tag, action.kind);
+  switch (action.kind) {
+    case 'remove':
+      return undefined;
+    case 'hold':
+      if (hasValue(element)) work.hold(tag);
+      return undefined;
+    case 'empty':
+      return emptied(element);
+    case 'dummy':
+      return dummy(element, level);
+    case 'replace':
+      return withText(element, action.value, level) ?? emptied(element);
+    case 'pseudonym':
+      return withText(element, work.input.subject.code, level) ?? emptied(element);
+    case 'hash-uid':
+      return hashed(element, work);
+    case 'shift-date':
+      return shifted(element, work);
+    case 'clean':
+      return cleaned(element, decision, level, work);
+    default:
+      return unreachable(action);
+  }
+}
+
+/** The VR to write: a value that came as UN and that we write anew is given its own (PS3.5 §6.2.2). */
+const writtenVR = (element: ValueElement): VR => effectiveVR(element.tag, element.vr);
+
+const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+
+function emptied(element: ValueElement): Element {
+  const vr = writtenVR(element);
+  if (vr === 'SQ') return emptySequence(element);
+  return { ...element, vr, value: new Uint8Array(0), offset: -1 };
+}
+
+/** A sequence that came as UN and could not be read: nothing of it stays. */
+const emptySequence = (element: ValueElement): SequenceElement => ({
+  kind: 'sequence',
+  tag: element.tag,
+  vr: 'SQ',
+  items: [],
+  encoding: { explicitVR: true, bigEndian: false },
+  offset: -1,
+});
+
+function dummy(element: ValueElement, level: Level): Element {
+  const vr = writtenVR(element);
+  // what was empty was allowed to be empty; nothing is made up
+  if (vr === 'SQ' || element.value.length === 0) return emptied(element);
+  const text = dummyText(vr);
+  const made = text === undefined ? undefined : withText(element, text, level);
+  return made ?? { ...element, vr, value: dummyValue(vr), offset: -1 };
+}
+
+function withText(element: ValueElement, text: string, level: Level): Element | undefined {
+  const vr = writtenVR(element);
+  const value = encodeText(vr, text, level.encoding.bigEndian);
+  return value === undefined ? undefined : { ...element, vr, value, offset: -1 };
+}
+
+function hashed(element: ValueElement, work: Work): Element {
+  const vr = writtenVR(element);
+  const text = hashUIDs(latin1(element.value), work.input.uidKey);
+  return { ...element, vr, value: padText(text, vr), offset: -1 };
+}
+
+function shifted(element: ValueElement, work: Work): Element {
+  const vr = writtenVR(element);
+  const kind = temporal.has(vr) ? vr : lookup(element.tag)?.vrs[0];
+  if (kind !== 'DA' && kind !== 'DT' && kind !== 'TM') return emptied(element);
+  const text = shiftTemporal(latin1(element.value), kind, work.input.subject.dateOffsetDays);
+  return { ...element, vr, value: padText(text, vr), offset: -1 };
+}
+
+const lengths: Partial<Record<VR, number>> = { SH: 16, CS: 16, LO: 64, PN: 64, ST: 1024 };
+
+/** Where no word may stay, the Basic Profile decides. */
+function cleaned(
+  element: ValueElement,
+  decision: Decision,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  const vr = writtenVR(element);
+  const max = lengths[vr] ?? 10_240;
+  const values =
+    freeText.has(vr) || vr === 'CS' ? decodeValues(element.value, level.charsets, vr) : [];
+  const texts = values.map((value) => cleanText(value, work.identifying())?.slice(0, max).trim());
+  if (texts.some((text) => text !== undefined)) {
+    const made = withText(element, texts.map((text) => text ?? '').join('\\'), level);
+    if (made !== undefined) return made;
+  }
+  const row = decision.by === 'table' ? tableRow(element.tag) : undefined;
+  if (row === undefined) return level.mode === 'stay' ? emptied(element) : dummy(element, level);
+  const basic = actionOfRow(row, element.tag, vr, new Set());
+  if (basic.kind === 'remove') return undefined;
+  return basic.kind === 'dummy' ? dummy(element, level) : emptied(element);
+}
+
+/** A value that may stay, with the doubts that remain about it. */
+function keepValue(
+  element: ValueElement,
+  decision: Decision,
+  creator: string | undefined,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  const { tag } = element;
+  const known = creator === undefined ? undefined : safePrivateVR(creator, tag);
+  const vr = known ?? effectiveVR(tag, element.vr);
+  // a sequence that nobody could open may hold anything
+  if (vr === 'SQ') {
+    work.count(tag, 'remove');
+    return creator === undefined ? emptySequence(element) : undefined;
+  }
+  if (vr === 'AS') return keepAge(element, work);
+  if (known === 'UI' || (creator !== undefined && vr === 'UI')) return hashPrivate(element, work);
+  if (level.mode === 'stay' || decision.by === 'rule' || !freeText.has(vr)) return element;
+  if (level.isStandardCode && codeTags.has(tag)) return element;
+  if (level.mode === 'clean') {
+    work.count(tag, 'clean');
+    return cleaned(element, decision, level, work);
+  }
+  work.count(tag, 'dummy');
+  return dummy(element, level);
+}
+
+function keepAge(element: ValueElement, work: Work): Element {
+  const text = decodeText(element.value, [], 'AS').trim();
+  const age = text === '' ? '' : capAge(text);
+  if (age === text) return element;
+  work.count(element.tag, age === undefined ? 'empty' : 'replace');
+  return { ...element, vr: 'AS', value: padText(age ?? '', 'AS'), offset: -1 };
+}
+
+/** UIDs among the private attributes that stay are instances' as well. */
+function hashPrivate(element: ValueElement, work: Work): Element {
+  if (work.input.policy.options.has('retain-uids')) return element;
+  if (!/^[\d.\\]*$/.test(stripUID(latin1(element.value)))) return emptiedPrivate(element);
+  work.count(element.tag, 'hash-uid');
+  const text = hashUIDs(latin1(element.value), work.input.uidKey);
+  return { ...element, value: padText(text, 'UI'), offset: -1 };
+}
+
+const emptiedPrivate = (element: ValueElement): Element => ({
+  ...element,
+  value: new Uint8Array(0),
+  offset: -1,
+});
+
+/** A code sequence that is to be a dummy: one code that says nothing. Undefined for other sequences. */
+export function dummySequence(element: SequenceElement): SequenceElement | undefined {
+  if (!keywordOf(element.tag).endsWith('CodeSequence') || element.items.length === 0) {
+    return undefined;
+  }
+  const code = codeItem({ value: 'ANONYMIZED', meaning: 'Anonymized' }, '99CLUBHOUSE');
+  return { ...element, items: [code] };
+}

@@ -1,0 +1,28 @@
+// New UIDs from old ones by a keyed hash (SPEC 7): the same input gives the same output in the whole project, so that
+// references stay whole across files, zips and months, and nobody without the key can tell which UID it was.
+
+import { createHmac } from 'node:crypto';
+
+/** UIDs that the standard itself defines (SOP classes, transfer syntaxes, context groups) identify nobody. */
+const standardRoot = '1.2.840.10008.';
+
+/** PS3.5 §9.1 and §6.2: without the padding, which is a NUL, and in real files also spaces. */
+export const stripUID = (text: string): string => text.replaceAll(/^[\0 ]+|[\0 ]+$/g, '');
+
+/** 128 bits of HMAC-SHA-256 as a UUID-derived UID (PS3.5 §B.2), with the version and variant of a random UUID. */
+export function hashUID(uid: string, key: Uint8Array): string {
+  const mac = createHmac('sha256', key).update('uid:').update(uid, 'latin1').digest();
+  mac.writeUInt8((mac.readUInt8(6) & 0x0f) | 0x40, 6);
+  mac.writeUInt8((mac.readUInt8(8) & 0x3f) | 0x80, 8);
+  return `2.25.${BigInt(`0x${mac.toString('hex', 0, 16)}`)}`;
+}
+
+/** A value of VR UI, one or several UIDs. Empty ones stay empty, the standard's own stay. */
+export const hashUIDs = (text: string, key: Uint8Array): string =>
+  text
+    .split('\\')
+    .map((part) => {
+      const uid = stripUID(part);
+      return uid === '' || uid.startsWith(standardRoot) ? uid : hashUID(uid, key);
+    })
+    .join('\\');
