@@ -100,3 +100,7 @@ export const formatTag = (tag: Tag): string => {
   const hex = tag.toString(16).toUpperCase().padStart(8, '0');
   return `(${hex.slice(0, 4)},${hex.slice(4)})`;
 };
+
+/** The inverse of `formatTag`, for texts that it made. What people type goes through core/deid/selector. */
+export const parseTag = (text: string): Tag =>
+  Number.parseInt(text.replaceAll(/[(),]/g, ''), 16) >>> 0;
