@@ -10,7 +10,7 @@ export interface WritePlace {
   readonly path: string;
   readonly projectId: string;
   /** `intake`: below `<self>/gpg/`. `direct`: in the outgoing folder outside `gpg-*`. `plain`: not followed by the flow
-   *  (below `<self>/` but outside gpg/, receipts/, the incoming folder). */
+   *  (the rest of `<self>/`, receipts/ for removing, and the incoming folder for the partner). */
   readonly area: 'intake' | 'direct' | 'plain';
   /** The partner's code, for `direct`. */
   readonly partner: string | undefined;

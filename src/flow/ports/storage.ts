@@ -28,11 +28,14 @@ export interface OpenHow {
 export interface OpenFile {
   /** Reads up to `length` bytes at `offset`; an empty array at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills `target` from `offset` on and says how many bytes there were: for callers that have room for a header before it. */
+  readInto(target: Uint8Array, offset: number): Promise<number>;
   /** Writes all of them at `offset`, one behind the other, or throws DISK_FULL or STORAGE_FAILED. */
   write(offset: number, chunks: readonly Uint8Array[]): Promise<void>;
   facts(): Promise<FileFacts>;
   truncate(sizeBytes: number): Promise<void>;
   setTimes(accessedMs: number, modifiedMs: number): Promise<void>;
+  /** The bytes, and the folder's entry where this open made it, are on the disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }

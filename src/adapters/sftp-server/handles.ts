@@ -1,0 +1,202 @@
+// Open files and folders of one session. Everything on one handle happens in the order of asking: READ and FSTAT after
+// WRITE see its bytes, CLOSE waits for all of them (closing at once corrupted files under lftp). WRITEs that continue one
+// another become one writev.
+
+import { AppError } from '../../core/errors.ts';
+import type { RealPlace, VirtualPlace } from '../../core/tree.ts';
+import type { Writing } from '../../flow/ports/intake.ts';
+import type { OpenFile } from '../../flow/ports/storage.ts';
+
+/** One entry of a listing, ready to be shown. */
+export interface Listed {
+  readonly name: string;
+  readonly fields: readonly (number | bigint)[];
+  readonly longName: string;
+}
+
+export interface FileHandle {
+  readonly kind: 'file';
+  readonly place: RealPlace;
+  readonly file: OpenFile;
+  readonly writing: Writing | undefined;
+  readonly canRead: boolean;
+  readonly appends: boolean;
+  readonly queue: HandleQueue;
+}
+
+export interface FolderHandle {
+  readonly kind: 'folder';
+  readonly place: RealPlace | VirtualPlace;
+  readonly entries: AsyncIterator<readonly Listed[]>;
+  readonly queue: HandleQueue;
+}
+
+export type Handle = FileHandle | FolderHandle;
+
+export interface WriteJob {
+  readonly offset: number;
+  readonly chunks: readonly Uint8Array[];
+  readonly lengthBytes: number;
+  readonly done: (error?: unknown) => void;
+}
+
+interface TaskJob {
+  readonly run: () => Promise<void>;
+  readonly isParallel: boolean;
+}
+
+export interface HandleQueue {
+  write(job: WriteJob): void;
+  /** `isParallel`: neighbours that are parallel too may run at the same time (READs). `run` must not reject. */
+  task(run: () => Promise<void>, isParallel?: boolean): void;
+  readonly isIdle: boolean;
+  /** Resolves when everything that was asked before is done. */
+  barrier(): Promise<void>;
+}
+
+const maximumJoinedBytes = 1 << 20;
+const maximumParallel = 8;
+
+/** `store` writes contiguous chunks at an offset. */
+export function createHandleQueue(
+  store: (offset: number, chunks: readonly Uint8Array[], lengthBytes: number) => Promise<void>,
+): HandleQueue {
+  let jobs: (WriteJob | TaskJob)[] = [];
+  let running: Promise<void> | undefined;
+
+  const takeWrites = (first: WriteJob): WriteJob[] => {
+    const taken = [first];
+    let end = first.offset + first.lengthBytes;
+    for (let bytes = first.lengthBytes; taken.length < jobs.length;) {
+      const next = jobs[taken.length];
+      if (next === undefined || 'run' in next || next.offset !== end) break;
+      bytes += next.lengthBytes;
+      if (bytes > maximumJoinedBytes) break;
+      end += next.lengthBytes;
+      taken.push(next);
+    }
+    return taken;
+  };
+
+  const writeJoined = async (taken: readonly WriteJob[]): Promise<void> => {
+    const chunks = taken.flatMap((job) => job.chunks);
+    const lengthBytes = taken.reduce((sum, job) => sum + job.lengthBytes, 0);
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      await store((taken[0] as WriteJob).offset, chunks, lengthBytes);
+    } catch (error) {
+      failure = { error };
+    }
+    for (const job of taken) job.done(failure?.error);
+  };
+
+  const loop = async (): Promise<void> => {
+    for (let job = jobs[0]; job !== undefined; job = jobs[0]) {
+      if (!('run' in job)) {
+        const taken = takeWrites(job);
+        jobs = jobs.slice(taken.length);
+        await writeJoined(taken);
+        continue;
+      }
+      let count = 1;
+      if (job.isParallel) {
+        for (let next = jobs[count]; count < maximumParallel; next = jobs[count]) {
+          if (next === undefined || !('run' in next) || !next.isParallel) break;
+          count += 1;
+        }
+      }
+      const together = jobs.slice(0, count) as TaskJob[];
+      jobs = jobs.slice(count);
+      await (count === 1 ? job.run() : Promise.all(together.map((task) => task.run())));
+    }
+  };
+
+  /** Begins a moment later, so that WRITEs which came together are joined. */
+  const start = async (): Promise<void> => {
+    await Promise.resolve();
+    try {
+      await loop();
+    } finally {
+      running = undefined;
+    }
+  };
+  const add = (job: WriteJob | TaskJob): void => {
+    jobs.push(job);
+    running ??= start();
+  };
+
+  return {
+    write: add,
+    task: (run, isParallel = false) => add({ run, isParallel }),
+    get isIdle() {
+      return running === undefined;
+    },
+    barrier: () =>
+      new Promise((resolve) => {
+        add({ run: async () => resolve(), isParallel: false });
+      }),
+  };
+}
+
+export interface Handles {
+  add(handle: Handle): Buffer;
+  get(id: Buffer): Handle;
+  file(id: Buffer): FileHandle;
+  /** Takes it out, so that no later request reaches it. */
+  remove(id: Buffer): Handle;
+  all(): readonly Handle[];
+  /** Takes out those that no longer may be, by the same test for each. */
+  removeWhere(isOver: (handle: Handle) => boolean): readonly Handle[];
+  /** Room for one more, before it is opened; TOO_MANY_HANDLES. Give it back with `release` once added or failed. */
+  reserve(): void;
+  release(): void;
+}
+
+/** `maximum` open at a time; ids are counted up and never used twice in a session. */
+export function createHandles(maximum: number): Handles {
+  const open = new Map<number, Handle>();
+  let last = 0;
+  let reserved = 0;
+  const key = (id: Buffer): number => {
+    if (id.length !== 4) throw new AppError('BAD_HANDLE');
+    return id.readUInt32BE(0);
+  };
+  const get = (id: Buffer): Handle => {
+    const handle = open.get(key(id));
+    if (handle === undefined) throw new AppError('BAD_HANDLE');
+    return handle;
+  };
+  return {
+    add: (handle) => {
+      last = (last + 1) >>> 0;
+      open.set(last, handle);
+      const id = Buffer.alloc(4);
+      id.writeUInt32BE(last, 0);
+      return id;
+    },
+    get,
+    file: (id) => {
+      const handle = get(id);
+      if (handle.kind !== 'file') throw new AppError('BAD_HANDLE');
+      return handle;
+    },
+    remove: (id) => {
+      const handle = get(id);
+      open.delete(key(id));
+      return handle;
+    },
+    removeWhere: (isOver) => {
+      const over = [...open].filter(([, handle]) => isOver(handle));
+      for (const [id] of over) open.delete(id);
+      return over.map(([, handle]) => handle);
+    },
+    all: () => [...open.values()],
+    reserve: () => {
+      if (open.size + reserved >= maximum) throw new AppError('TOO_MANY_HANDLES');
+      reserved += 1;
+    },
+    release: () => {
+      reserved -= 1;
+    },
+  };
+}

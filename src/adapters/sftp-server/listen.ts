@@ -1,0 +1,196 @@
+// The SFTP server: a socket of our own in front of ssh2 (so that delays, limits and corking are ours), the connections,
+// and the watch on accounts that ends or renews live sessions.
+
+import { readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import ssh2 from 'ssh2';
+import type { ClientInfo, Connection } from 'ssh2';
+import { AppError } from '../../core/errors.ts';
+import { createLocks } from '../../core/locks.ts';
+import type { Accounts } from '../../flow/ports/accounts.ts';
+import type { Clock, Log } from '../../flow/ports/clock.ts';
+import type { Intake } from '../../flow/ports/intake.ts';
+import type { Storage } from '../../flow/ports/storage.ts';
+import { algorithms } from './algorithms.ts';
+import { serveConnection, type ConnectionParts, type LiveConnection } from './connection.ts';
+import { defaultLimits, isDropped, type ServerLimits } from './limits.ts';
+import { asFailure } from './status.ts';
+
+export interface SftpServerParts {
+  readonly config: {
+    readonly host: string;
+    /** 0: any free one. */
+    readonly port: number;
+    readonly site: string;
+    /** Private keys as PEM or OpenSSH text, or paths of files that hold one. */
+    readonly hostKeys: readonly string[];
+    readonly limits?: Partial<ServerLimits>;
+  };
+  readonly accounts: Accounts;
+  readonly intake: Intake;
+  readonly storage: Storage;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+export interface SftpServer {
+  listen(): Promise<{ readonly port: number }>;
+  /** No new connections; live ones end, and what they had open is `lost`. Resolves when the flow knows. */
+  close(): Promise<void>;
+}
+
+export function createSftpServer(parts: SftpServerParts): SftpServer {
+  const { config, accounts, log, clock } = parts;
+  const limits: ServerLimits = { ...defaultLimits, ...config.limits };
+  const live = new Map<Socket, LiveConnection | undefined>();
+  const timers: NodeJS.Timeout[] = [];
+  let strangers = 0;
+  let server: Server | undefined;
+
+  const open = async (): Promise<{ readonly port: number }> => {
+    const ssh = await createSsh(config.hostKeys, log);
+    ssh.on('connection', (client: Connection, { ip, port }: ClientInfo) => {
+      const socket = [...live.keys()].find(
+        ({ remoteAddress, remotePort }) => remoteAddress === ip && remotePort === port,
+      );
+      if (socket === undefined) client.end();
+      else begin(client, socket);
+    });
+    const listening = createServer((socket) => {
+      if (live.size >= limits.connections || isDropped(strangers, limits.startups, Math.random())) {
+        socket.destroy();
+        log.warn({ strangers }, 'connection dropped: too many');
+        return;
+      }
+      greet(socket);
+      ssh.injectSocket(socket);
+    });
+    server = listening;
+    await listenOn(listening, config.host, config.port);
+    timers.push(every(limits.accountsEveryMs, watchAccounts(accounts, live, log)));
+    timers.push(every(Math.min(1000, limits.loginGraceMs), checkTimes));
+    return { port: (listening.address() as AddressInfo).port };
+  };
+
+  /** From the first byte on: strangers are counted, and leave within the grace time whatever they send. */
+  const greet = (socket: Socket): void => {
+    live.set(socket, undefined);
+    strangers += 1;
+    socket.setNoDelay(true);
+    const grace = setTimeout(() => {
+      if (live.get(socket) === undefined) socket.destroy();
+    }, limits.loginGraceMs).unref();
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      clearTimeout(grace);
+      if (live.get(socket)?.principal === undefined) strangers -= 1;
+      live.delete(socket);
+    });
+  };
+
+  const begin = (client: Connection, socket: Socket): void => {
+    const connectionParts: ConnectionParts = {
+      site: config.site,
+      accounts,
+      intake: parts.intake,
+      storage: parts.storage,
+      log,
+      clock,
+      limits,
+      appends,
+      startedMs,
+      admit: ({ id }) =>
+        [...live.values()].filter((one) => one?.principal?.id === id).length <
+        limits.connectionsPerUser,
+      onLogin: () => {
+        strangers -= 1;
+      },
+    };
+    live.set(socket, serveConnection(client, socket, connectionParts));
+  };
+
+  const appends = createLocks();
+  const startedMs = clock.now();
+  const checkTimes = (): void => {
+    for (const connection of live.values()) connection?.checkTime(clock.now());
+  };
+
+  return {
+    listen: open,
+    close: async () => {
+      for (const timer of timers) clearInterval(timer);
+      const closed = new Promise<void>((resolve) => {
+        if (server === undefined) resolve();
+        else server.close(() => resolve());
+      });
+      const connections = [...live];
+      for (const [socket, connection] of connections) {
+        if (connection === undefined) socket.destroy();
+        else connection.end();
+      }
+      for (const [, connection] of connections) await connection?.ended;
+      await closed;
+    },
+  };
+}
+
+const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
+
+async function createSsh(hostKeys: readonly string[], log: Log): Promise<ssh2.Server> {
+  const keys = await Promise.all(
+    hostKeys.map(async (key) => {
+      if (key.includes('PRIVATE KEY')) return key;
+      return readFile(key, 'utf8').catch(() => {
+        throw new AppError('CONFIG_INVALID', { detail: 'a host key cannot be read; run init' });
+      });
+    }),
+  );
+  let ssh: ssh2.Server;
+  try {
+    ssh = new ssh2.Server({ hostKeys: keys, algorithms, ident: 'Clubhouse' });
+  } catch {
+    throw new AppError('CONFIG_INVALID', { detail: 'a host key is not a usable private key' });
+  }
+  ssh.on('error', (error: unknown) => {
+    asFailure(error, log, 'listen');
+  });
+  return ssh;
+}
+
+function listenOn(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new AppError('BUSY', { detail: `cannot listen: ${error.code ?? 'unknown'}` }));
+    });
+    server.listen(port, host, () => {
+      server.removeAllListeners('error');
+      server.on('error', () => undefined);
+      resolve();
+    });
+  });
+}
+
+/** One look at a time: a slow database must not pile up looks. */
+function watchAccounts(
+  accounts: Accounts,
+  live: ReadonlyMap<Socket, LiveConnection | undefined>,
+  log: Log,
+): () => void {
+  let seen: number | undefined;
+  let isLooking = false;
+  const look = async (): Promise<void> => {
+    const version = accounts.version();
+    if (version === seen) return;
+    for (const connection of live.values()) await connection?.refresh();
+    seen = version;
+  };
+  return () => {
+    if (isLooking) return;
+    isLooking = true;
+    look()
+      .catch((error: unknown) => asFailure(error, log, 'accounts'))
+      .finally(() => {
+        isLooking = false;
+      });
+  };
+}

@@ -1,0 +1,72 @@
+// One open file of the storage. Positions are explicit on every call, so calls on one file never disturb each other.
+
+import { AppError } from '../core/errors.ts';
+import type { OpenFile } from '../flow/ports/storage.ts';
+import { calls, factsOf, guarded } from './storage-calls.ts';
+
+/** IOV_MAX on Linux: more buffers than this do not fit into one writev. */
+const maximumBuffers = 1024;
+
+/** `syncEntry` makes a new folder entry durable; it runs with the first sync. */
+export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefined): OpenFile {
+  let isEntrySynced = syncEntry === undefined;
+  const readInto = async (target: Uint8Array, offset: number): Promise<number> => {
+    let done = 0;
+    while (done < target.length) {
+      const { bytesRead } = await calls.read(fd, target, done, target.length - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return done;
+  };
+  return {
+    readInto: (target, offset) => guarded(() => readInto(target, offset)),
+    read: (offset, length) =>
+      guarded(async () => {
+        const target = Buffer.allocUnsafe(length);
+        return target.subarray(0, await readInto(target, offset));
+      }),
+    write: (offset, chunks) => guarded(() => writeAll(fd, offset, chunks)),
+    facts: () =>
+      guarded(async () => {
+        const facts = factsOf(await calls.fstat(fd));
+        if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+        return facts;
+      }),
+    truncate: (sizeBytes) => guarded(() => calls.ftruncate(fd, sizeBytes)),
+    setTimes: (accessedMs, modifiedMs) =>
+      guarded(() => calls.futimes(fd, accessedMs / 1000, modifiedMs / 1000)),
+    sync: () =>
+      guarded(async () => {
+        await calls.fsync(fd);
+        if (isEntrySynced || syncEntry === undefined) return;
+        await syncEntry();
+        isEntrySynced = true;
+      }),
+    close: () => guarded(() => calls.close(fd)),
+  };
+}
+
+async function writeAll(fd: number, offset: number, chunks: readonly Uint8Array[]): Promise<void> {
+  let rest = chunks.filter((chunk) => chunk.length > 0);
+  let at = offset;
+  while (rest.length > 0) {
+    const { bytesWritten } = await calls.writev(fd, rest.slice(0, maximumBuffers), at);
+    if (bytesWritten === 0) throw new AppError('DISK_FULL');
+    at += bytesWritten;
+    rest = without(rest, bytesWritten);
+  }
+}
+
+/** What is left of the chunks after their first `count` bytes. */
+function without(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  let index = 0;
+  while (index < chunks.length && skip >= (chunks[index]?.length ?? 0)) {
+    skip -= chunks[index]?.length ?? 0;
+    index += 1;
+  }
+  const rest = chunks.slice(index);
+  const first = rest[0];
+  return first === undefined || skip === 0 ? rest : [first.subarray(skip), ...rest.slice(1)];
+}

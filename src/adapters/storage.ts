@@ -1,0 +1,275 @@
+// Files below data/home and in data/spool (port: flow/ports/storage). Every path of a client ends here, so this is where
+// links, FIFOs and swapped folders are kept out: names are used inside verified folder handles (storage-folders), the
+// last part is opened with O_NOFOLLOW and O_NONBLOCK and must prove to be a regular file.
+
+import fs from 'node:fs';
+import { mkdir, realpath } from 'node:fs/promises';
+import { AppError } from '../core/errors.ts';
+import { createLocks } from '../core/locks.ts';
+import type {
+  DirectoryEntry,
+  FileFacts,
+  OpenFile,
+  OpenHow,
+  Storage,
+} from '../flow/ports/storage.ts';
+import { asStorageError, calls, errnoOf, factsOf, guarded } from './storage-calls.ts';
+import { asOpenFile } from './storage-file.ts';
+import { openFolders, type Folders, type FolderUse } from './storage-folders.ts';
+import { openSpool, type Spool } from './storage-spool.ts';
+
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const batch = 100;
+
+export interface StoragePaths {
+  /** data/home and data/spool, on one file system; made (0700) when missing. */
+  readonly home: string;
+  readonly spool: string;
+}
+
+/** `hasProc` false forces the slower way for systems without /proc; for tests. */
+export async function createStorage(
+  paths: StoragePaths,
+  hasProc?: boolean,
+): Promise<Storage & { close(): Promise<void> }> {
+  await mkdir(paths.home, { recursive: true, mode: 0o700 });
+  const home = await realpath(paths.home);
+  const folders = openFolders(home, hasProc);
+  const spool = await openSpool(paths.spool, folders);
+  const files = fileCalls(folders, spool);
+  return {
+    ...files,
+    ...folderCalls(folders),
+    writeWhole: async (path, text) => {
+      await folderCalls(folders).ensureFolder(parentOf(path));
+      await spool.writeWhole(path, text);
+    },
+    space: () =>
+      guarded(async () => {
+        const { bsize, blocks, bavail } = await calls.statfs(home);
+        return { blockBytes: bsize, totalBlocks: blocks, freeBlocks: bavail };
+      }),
+    spoolPath: (area, name) => spool.path(area, name),
+    claim: (path, name, expect) => spool.claim(path, name, expect),
+    dropSpool: (area, name) => spool.drop(area, name),
+    listSpool: (area) => spool.list(area),
+    publish: async (request) => {
+      await folderCalls(folders).ensureFolder(parentOf(request.path));
+      await spool.publish(request);
+    },
+    sha256: (path) => spool.sha256(path),
+    close: () => folders.close(),
+  };
+}
+
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+export const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+
+/** Runs `use` in the folder that holds `path`, with the path to use there. */
+export async function beside<T>(
+  folders: Folders,
+  path: string,
+  use: (at: string, folder: FolderUse) => Promise<T>,
+): Promise<T> {
+  const isPlain = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+  if (!isPlain) throw new AppError('NO_SUCH_FILE');
+  return guarded(() =>
+    folders.within(parentOf(path), (folder) => use(`${folder.base}/${nameOf(path)}`, folder)),
+  );
+}
+
+async function factsAt(at: string): Promise<FileFacts | undefined> {
+  try {
+    return factsOf(await calls.lstat(at));
+  } catch (error) {
+    const failure = asStorageError(error);
+    if (failure.status === 'NO_SUCH_FILE') return undefined;
+    throw failure;
+  }
+}
+
+type FileCalls = Pick<
+  Storage,
+  'facts' | 'open' | 'removeFile' | 'rename' | 'setTimes' | 'truncate'
+>;
+
+function fileCalls(folders: Folders, spool: Spool): FileCalls {
+  const locks = createLocks();
+  const openExisting = (path: string, how: OpenHow): Promise<OpenFile> =>
+    beside(folders, path, async (at) => asOpenFile(await openRegular(at, how), undefined));
+
+  const open = async (path: string, how: OpenHow): Promise<OpenFile> => {
+    if (!how.create && !how.freshInode) return openExisting(path, how);
+    const syncEntry = (): Promise<void> =>
+      beside(folders, path, (_at, folder) => folders.sync(folder));
+    return locks.hold(path, () =>
+      beside(folders, path, async (at) => {
+        if (how.freshInode && !how.exclusive && (await spool.replaceByCopy(at, how.truncate))) {
+          return asOpenFile(await openRegular(at, { ...how, truncate: false }), syncEntry);
+        }
+        const made = how.create ? await create(at, how) : undefined;
+        if (made !== undefined) return asOpenFile(made, syncEntry);
+        return asOpenFile(await openRegular(at, how), undefined);
+      }),
+    );
+  };
+
+  return {
+    open,
+    facts: async (path) => {
+      try {
+        return await beside(folders, path, factsAt);
+      } catch (error) {
+        if (error instanceof AppError && error.status === 'NO_SUCH_FILE') return undefined;
+        throw error;
+      }
+    },
+    removeFile: (path) =>
+      beside(folders, path, async (at, folder) => {
+        const facts = await factsAt(at);
+        if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+        if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
+        await calls.unlink(at);
+        await folders.sync(folder);
+      }),
+    rename: (from, to, replace) =>
+      locks.hold(to, () =>
+        beside(folders, from, (source, sourceFolder) =>
+          beside(folders, to, async (target, targetFolder) => {
+            if ((await factsAt(source)) === undefined) throw new AppError('NO_SUCH_FILE');
+            if (!replace) await refuseExisting(target);
+            await calls.rename(source, target);
+            await folders.sync(targetFolder);
+            await folders.sync(sourceFolder);
+          }),
+        ),
+      ),
+    setTimes: (path, accessedMs, modifiedMs) =>
+      beside(folders, path, async (at) => {
+        if ((await factsAt(at)) === undefined) throw new AppError('NO_SUCH_FILE');
+        await calls.lutimes(at, accessedMs / 1000, modifiedMs / 1000);
+      }),
+    truncate: async (path, sizeBytes) => {
+      const file = await openExisting(path, { ...plainWrite });
+      try {
+        await file.truncate(sizeBytes);
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+const plainWrite: OpenHow = {
+  read: false,
+  write: true,
+  create: false,
+  exclusive: false,
+  truncate: false,
+  freshInode: false,
+};
+
+/** lstat, so that a planted link in the way counts as something too. */
+async function refuseExisting(at: string): Promise<void> {
+  try {
+    await calls.lstat(at);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  throw new AppError('ALREADY_EXISTS');
+}
+
+const accessFlags = ({ read, write }: OpenHow): number =>
+  (write ? (read ? O_RDWR : O_WRONLY) : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK;
+
+/** A new file, or undefined when the name is taken and that is allowed. */
+async function create(at: string, how: OpenHow): Promise<number | undefined> {
+  try {
+    return await calls.open(at, accessFlags(how) | O_CREAT | O_EXCL, 0o600);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST' && !how.exclusive) return undefined;
+    throw error;
+  }
+}
+
+/** Truncates only after the descriptor proved to be a regular file. */
+async function openRegular(at: string, how: OpenHow): Promise<number> {
+  const fd = await calls.open(at, accessFlags(how));
+  try {
+    const facts = factsOf(await calls.fstat(fd));
+    if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+    if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
+    if (how.truncate) await calls.ftruncate(fd, 0);
+    return fd;
+  } catch (error) {
+    await calls.close(fd);
+    throw error;
+  }
+}
+
+type FolderCalls = Pick<Storage, 'list' | 'makeFolder' | 'ensureFolder' | 'removeFolder'>;
+
+function folderCalls(folders: Folders): FolderCalls {
+  const makeFolder = (path: string): Promise<void> =>
+    beside(folders, path, async (at, folder) => {
+      await calls.mkdir(at, 0o700);
+      await folders.sync(folder);
+    });
+  const ensureFolder = async (path: string): Promise<void> => {
+    if (path === '') return;
+    try {
+      await guarded(() => folders.within(path, async () => undefined));
+      return;
+    } catch (error) {
+      if (!(error instanceof AppError) || error.status !== 'NO_SUCH_FILE') throw error;
+    }
+    await ensureFolder(parentOf(path));
+    try {
+      await makeFolder(path);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'ALREADY_EXISTS') throw error;
+      await guarded(() => folders.within(path, async () => undefined));
+    }
+  };
+  return {
+    makeFolder,
+    ensureFolder,
+    removeFolder: (path) =>
+      beside(folders, path, async (at, folder) => {
+        await calls.rmdir(at);
+        await folders.sync(folder);
+      }),
+    list: (path) => listFolder(folders, path),
+  };
+}
+
+async function* listFolder(
+  folders: Folders,
+  path: string,
+): AsyncGenerator<readonly DirectoryEntry[]> {
+  const directory = await guarded(() =>
+    folders.within(path, (folder) => calls.opendir(folder.base, { bufferSize: batch })),
+  );
+  try {
+    for (;;) {
+      const names: string[] = [];
+      while (names.length < batch) {
+        const entry = await guarded(() => directory.read());
+        if (entry === null) break;
+        if (entry.isFile() || entry.isDirectory()) names.push(entry.name);
+      }
+      if (names.length === 0) return;
+      yield await guarded(() =>
+        folders.within(path, async (folder) => {
+          const all = await Promise.all(
+            names.map(async (name) => ({ name, facts: await factsAt(`${folder.base}/${name}`) })),
+          );
+          return all.filter((entry): entry is DirectoryEntry => entry.facts !== undefined);
+        }),
+      );
+    }
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,265 @@
+// A client's path → its place in the tree of SPEC 3 and what may be done there, or a refusal. Pure: it sees names, not
+// the disk, so it cannot see symbolic links; adapters/storage never follows one. What a client may not enter answers
+// NO_SUCH_FILE here, before anything touches the disk, so no answer can be an oracle.
+
+import { AppError } from './errors.ts';
+
+/** Who looks at the tree; flow/ports' Principal fits. */
+export interface Viewer {
+  readonly kind: 'member' | 'partner';
+  readonly name: string;
+  readonly projects: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly partners: readonly string[];
+  }[];
+}
+
+/** `self`: below `<self>/`; `gpg`: the intake; `sealed`: `gpg-*` in the outgoing folder; the rest as SPEC 2 names them. */
+export type Area = 'self' | 'gpg' | 'receipts' | 'outgoing' | 'sealed' | 'incoming';
+
+/** `see`: stat and list; `read`: open for reading; `write`: create and change files; `make`: folders; `remove`: files and
+ *  folders; `attributes`: times (modes are accepted and ignored). */
+export type Right = 'see' | 'read' | 'write' | 'make' | 'remove' | 'attributes';
+
+/** A folder that exists for the viewer alone and lists what it may enter. */
+export interface VirtualPlace {
+  readonly kind: 'virtual';
+  /** The absolute path as the client sees it. */
+  readonly shown: string;
+  readonly entries: readonly string[];
+}
+
+/** A place below data/home. */
+export interface RealPlace {
+  readonly kind: 'real';
+  readonly shown: string;
+  /** Relative to data/home, without leading slash, `.` or `..`. */
+  readonly path: string;
+  readonly area: Area;
+  readonly projectId: string;
+  /** The partner's code, in the club house. */
+  readonly partner: string | undefined;
+  /** One of Clubhouse's own folders: it cannot be removed, renamed or made. */
+  readonly fixed: boolean;
+  readonly viewer: 'member' | 'partner';
+}
+
+export type Place = VirtualPlace | RealPlace;
+
+const everything: readonly Right[] = ['see', 'read', 'write', 'make', 'remove', 'attributes'];
+const readOnly: readonly Right[] = ['see', 'read'];
+
+/** The table of SPEC 3. What is not in it is not there at all. */
+const rights: Record<Viewer['kind'], Record<Area, readonly Right[]>> = {
+  member: {
+    self: everything,
+    gpg: everything,
+    receipts: ['see', 'read', 'remove'],
+    outgoing: everything,
+    sealed: readOnly,
+    incoming: readOnly,
+  },
+  partner: {
+    self: [],
+    gpg: [],
+    receipts: [],
+    outgoing: [],
+    sealed: [],
+    incoming: everything,
+  },
+};
+
+export const maximumNameBytes = 255;
+export const maximumPathBytes = 4096;
+
+/** Under such names the replicator writes; members do not see them (SPEC 3). */
+export const isReplicatorTemporary = (name: string): boolean =>
+  name.startsWith('.clubhouse-') && name.endsWith('.part');
+
+export const isReservedName = (name: string): boolean => /^gpg-/i.test(name);
+
+/** Where a login starts: in its own folder where it has one project, else in /home. */
+export function loginFolder(viewer: Viewer): string {
+  const only = viewer.projects[0];
+  return viewer.kind === 'member' && viewer.projects.length === 1 && only !== undefined
+    ? `/home/ji_${only.name}/${viewer.name}`
+    : '/home';
+}
+
+/**
+ * The parts of a client's path, `.` and `..` resolved by name, never above the root; a relative one starts at `from`.
+ * Throws BAD_NAME for what is not UTF-8, holds control characters or is too long.
+ */
+export function normalise(bytes: Uint8Array, from: string): readonly string[] {
+  if (bytes.length > maximumPathBytes) throw new AppError('BAD_NAME');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new AppError('BAD_NAME');
+  }
+  if (/[\u0000-\u001f\u007f]/.test(text)) throw new AppError('BAD_NAME');
+  const parts: string[] = text.startsWith('/') ? [] : from.split('/').filter((part) => part !== '');
+  for (const part of text.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  for (const part of parts) {
+    if (part.length > maximumNameBytes / 3 && byteLength(part) > maximumNameBytes) {
+      throw new AppError('BAD_NAME');
+    }
+  }
+  return parts;
+}
+
+const byteLength = (text: string): number => new TextEncoder().encode(text).length;
+
+/** The place of `name` in a folder that was resolved before, or undefined when the viewer may not see it. */
+export function childOf(
+  viewer: Viewer,
+  site: string,
+  folder: Place,
+  name: string,
+): Place | undefined {
+  try {
+    return resolve(viewer, site, new TextEncoder().encode(`${folder.shown}/${name}`));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The place of a client's path for this viewer at this site, or NO_SUCH_FILE. */
+export function resolve(viewer: Viewer, site: string, bytes: Uint8Array): Place {
+  return locate(viewer, site, normalise(bytes, loginFolder(viewer)));
+}
+
+function locate(viewer: Viewer, site: string, parts: readonly string[]): Place {
+  const [home, projectFolder, owner, ...rest] = parts;
+  const shown = `/${parts.join('/')}`;
+  if (home === undefined) return { kind: 'virtual', shown, entries: ['home'] };
+  if (home !== 'home') throw new AppError('NO_SUCH_FILE');
+  const projects = viewer.projects.filter(
+    (project) => viewer.kind === 'member' || project.partners.includes(viewer.name),
+  );
+  if (projectFolder === undefined) {
+    return { kind: 'virtual', shown, entries: projects.map(({ name }) => `ji_${name}`) };
+  }
+  const project = projects.find(({ name }) => `ji_${name}` === projectFolder);
+  if (project === undefined) throw new AppError('NO_SUCH_FILE');
+  if (owner === undefined) {
+    const entries = viewer.kind === 'member' ? [viewer.name, 'club_house'] : ['club_house'];
+    return { kind: 'virtual', shown, entries };
+  }
+  const base = {
+    kind: 'real',
+    shown,
+    path: parts.slice(1).join('/'),
+    projectId: project.id,
+    viewer: viewer.kind,
+  } as const;
+  if (owner === 'club_house') return inClubHouse(viewer, site, project.partners, rest, base);
+  if (viewer.kind !== 'member' || owner !== viewer.name) throw new AppError('NO_SUCH_FILE');
+  const area = rest[0] === 'gpg' || rest[0] === 'receipts' ? rest[0] : 'self';
+  const fixed = rest.length === (area === 'self' ? 0 : 1);
+  return { ...base, area, partner: undefined, fixed };
+}
+
+type Base = Pick<RealPlace, 'kind' | 'shown' | 'path' | 'projectId' | 'viewer'>;
+
+function inClubHouse(
+  viewer: Viewer,
+  site: string,
+  partners: readonly string[],
+  rest: readonly string[],
+  base: Base,
+): Place {
+  const folders = partnerFolders(viewer, site, partners);
+  const [name, ...below] = rest;
+  if (name === undefined) {
+    return { kind: 'virtual', shown: base.shown, entries: folders.map((folder) => folder.name) };
+  }
+  const folder = folders.find((one) => one.name === name);
+  if (folder === undefined) throw new AppError('NO_SUCH_FILE');
+  if (viewer.kind === 'member' && folder.area === 'incoming' && below.some(isReplicatorTemporary)) {
+    throw new AppError('NO_SUCH_FILE');
+  }
+  const isSealed = folder.area === 'outgoing' && below[0] !== undefined && isReservedName(below[0]);
+  return {
+    ...base,
+    area: isSealed ? 'sealed' : folder.area,
+    partner: folder.partner,
+    fixed: below.length === 0,
+  };
+}
+
+function partnerFolders(
+  viewer: Viewer,
+  site: string,
+  partners: readonly string[],
+): readonly { name: string; area: 'outgoing' | 'incoming'; partner: string }[] {
+  const all = partners
+    .filter((partner) => partner !== site)
+    .flatMap((partner) => [
+      { name: `From_${site}_To_${partner}`, area: 'outgoing' as const, partner },
+      { name: `From_${partner}_To_${site}`, area: 'incoming' as const, partner },
+    ]);
+  return viewer.kind === 'member'
+    ? all
+    : all.filter(({ area, partner }) => area === 'incoming' && partner === viewer.name);
+}
+
+/** The folders below data/home that must be there for this viewer. */
+export function fixedFolders(viewer: Viewer, site: string): readonly string[] {
+  return viewer.projects.flatMap((project) => {
+    const root = `ji_${project.name}`;
+    const club = partnerFolders(viewer, site, project.partners).map(
+      ({ name }) => `${root}/club_house/${name}`,
+    );
+    const own = `${root}/${viewer.name}`;
+    return viewer.kind === 'member' ? [own, `${own}/gpg`, `${own}/receipts`, ...club] : club;
+  });
+}
+
+export const lastName = (place: Place): string =>
+  place.shown.slice(place.shown.lastIndexOf('/') + 1);
+
+/** May this viewer do that here? Throws READ_ONLY or RESERVED_NAME. */
+export function permit(place: Place, right: Right): void {
+  const has = place.kind === 'virtual' ? readOnly : rights[place.viewer][place.area];
+  if (place.kind === 'real' && place.viewer === 'member' && right === 'make') {
+    if (isReservedName(lastName(place))) throw new AppError('RESERVED_NAME');
+  }
+  if (!has.includes(right)) throw new AppError('READ_ONLY');
+  const changesItself = right === 'write' || right === 'make' || right === 'remove';
+  if (place.kind === 'real' && place.fixed && changesItself) throw new AppError('READ_ONLY');
+}
+
+/** The same as an answer, for showing modes. */
+export function may(place: Place, right: Right): boolean {
+  try {
+    permit(place, right);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * May `from` be renamed to `to`? Within the own `<self>/` (gpg/ and the rest), within one outgoing folder outside
+ * `gpg-*`, and, for the partner, within its incoming folder. Throws READ_ONLY, RENAME_ACROSS or RESERVED_NAME.
+ */
+export function permitRename(from: Place, to: Place, isFolder: boolean): void {
+  permit(from, 'remove');
+  permit(from, 'write');
+  if (from.kind !== 'real' || to.kind !== 'real') throw new AppError('READ_ONLY');
+  const toName = lastName(to);
+  if (to.viewer === 'member' && isReservedName(toName) && (isFolder || to.area === 'sealed')) {
+    throw new AppError('RESERVED_NAME');
+  }
+  permit(to, 'write');
+  const group = ({ area }: RealPlace): Area => (area === 'gpg' ? 'self' : area);
+  const stays =
+    from.projectId === to.projectId && group(from) === group(to) && from.partner === to.partner;
+  if (!stays) throw new AppError('RENAME_ACROSS');
+}
