@@ -27,7 +27,7 @@ export const legalMoves: Readonly<Record<UploadState, readonly UploadState[]>> =
   withdrawn: [],
   queued: ['processing', 'uploading', 'settling', 'partial', 'withdrawn', 'waiting', 'superseded'],
   processing: ['published', 'held', 'partial', 'failed', 'queued', 'waiting', 'superseded'],
-  waiting: ['queued', 'uploading', 'withdrawn', 'superseded'],
+  waiting: ['queued', 'uploading', 'settling', 'withdrawn', 'superseded'],
   held: ['queued', 'rejected', 'superseded', 'withdrawn'],
   failed: ['queued', 'rejected', 'superseded', 'withdrawn'],
   published: ['delivered', 'superseded'],

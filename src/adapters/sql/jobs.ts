@@ -299,6 +299,7 @@ async function wake(
     .limit(500)
     .execute();
   const now = parts.clock.now();
+  if (partner === '' && !(await hasPartner(trx, projectId))) return 0;
   for (const job of jobs) {
     if (partner === '') {
       await insertJobs(parts, trx, { ...job, id: job.uploadId, partner: null }, 'queued');
@@ -307,6 +308,14 @@ async function wake(
   }
   return jobs.length;
 }
+
+const hasPartner = async (trx: Transaction<Database>, projectId: string): Promise<boolean> =>
+  (await trx
+    .selectFrom('project_partner')
+    .select('partner')
+    .where('projectId', '=', projectId)
+    .limit(1)
+    .executeTakeFirst()) !== undefined;
 
 async function takeOver(
   trx: Transaction<Database>,

@@ -1,0 +1,79 @@
+// Which generation of a path an event belongs to, and what may be believed of its bytes. Shared by everything that follows
+// files in the tree.
+
+import { AppError } from '../core/errors.ts';
+import type { Coverage } from '../core/coverage.ts';
+import type { UploadState } from '../core/upload.ts';
+import type { Gate } from './gate.ts';
+import type { Principal } from './ports/accounts.ts';
+import type { Clock, Log } from './ports/clock.ts';
+import type { WritePlace } from './ports/intake.ts';
+import type { Identity, NewUpload, Upload, UploadStore } from './ports/jobs.ts';
+import type { FileFacts, Storage } from './ports/storage.ts';
+
+export interface IntakeParts {
+  readonly uploads: UploadStore;
+  readonly storage: Storage;
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settleMs: number;
+}
+
+export const identityOf = (facts: FileFacts): Identity => ({
+  sizeBytes: facts.sizeBytes,
+  modifiedMs: facts.modifiedMs,
+  device: facts.device,
+  inode: facts.inode,
+});
+
+/** The rows of an intake are its member's own; the outgoing folder is shared. */
+export const newestAt = async (
+  parts: Pick<IntakeParts, 'uploads'>,
+  principal: Principal,
+  place: WritePlace,
+): Promise<Upload | undefined> =>
+  place.area === 'plain'
+    ? undefined
+    : parts.uploads.latest(place.path, place.area === 'intake' ? principal.id : undefined);
+
+const changeable: ReadonlySet<UploadState> = new Set<UploadState>([
+  'uploading',
+  'partial',
+  'settling',
+  'queued',
+  'waiting',
+  'withdrawn',
+]);
+
+/** Before the claim a write changes this very generation; afterwards it begins the next. */
+export const isBeforeClaim = (upload: Upload): boolean =>
+  upload.claim === undefined && upload.states.every((state) => changeable.has(state));
+
+/** What to believe of a file that came by another way than written under our eyes: all, unless it has holes on disk. */
+export const presumed = (facts: FileFacts): Coverage =>
+  facts.sizeBytes > 0 && (facts.allottedBytes === 0 || facts.allottedBytes >= facts.sizeBytes)
+    ? [[0, facts.sizeBytes]]
+    : [];
+
+export function newUpload(
+  place: WritePlace,
+  memberId: string,
+  facts: FileFacts,
+  rest: Pick<NewUpload, 'coverage' | 'closed' | 'state' | 'settleAt' | 'declaredSizeBytes'>,
+): NewUpload {
+  if (place.area === 'plain')
+    throw new AppError('INTERNAL', { detail: 'plain places have no row' });
+  const { projectId, path, partner } = place;
+  const kind = place.area;
+  const identity = identityOf(facts);
+  return { projectId, memberId, kind, partner, path, identity, reason: undefined, ...rest };
+}
+
+/** Whoever still writes there writes to a file that nobody sees any more. */
+export function detach(gate: Gate, path: string): void {
+  const group = gate.writers.get(path);
+  if (group === undefined) return;
+  group.isDetached = true;
+  gate.writers.delete(path);
+}

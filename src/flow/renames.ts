@@ -1,0 +1,131 @@
+// A rename ends a temporary name, brings a file into the intake, takes it out of it, or replaces another one (SPEC 6).
+
+import {
+  detach,
+  identityOf,
+  isBeforeClaim,
+  newestAt,
+  newUpload,
+  presumed,
+  type IntakeParts,
+} from './generations.ts';
+import type { Principal } from './ports/accounts.ts';
+import type { WritePlace } from './ports/intake.ts';
+import type { Upload } from './ports/jobs.ts';
+import type { FileFacts } from './ports/storage.ts';
+
+/** Called while both paths are held. */
+export async function moveFile(
+  parts: IntakeParts,
+  principal: Principal,
+  from: WritePlace,
+  to: WritePlace,
+  run: () => Promise<void>,
+): Promise<void> {
+  const source = await newestAt(parts, principal, from);
+  const replaced = from.path === to.path ? undefined : await newestAt(parts, principal, to);
+  await run();
+  if (from.path === to.path) return;
+  await arrive(parts, principal, from, to, source, replaced);
+}
+
+/** Called while nobody holds a path. Everything below goes along; the target did not exist. */
+export async function moveFolder(
+  parts: IntakeParts,
+  principal: Principal,
+  from: WritePlace,
+  to: WritePlace,
+  run: () => Promise<void>,
+): Promise<void> {
+  const rows = from.area === 'plain' ? [] : await parts.uploads.below(from.path);
+  const known = new Map(
+    rows
+      .filter((row) => from.area === 'direct' || row.memberId === principal.id)
+      .map((row) => [row.path, row]),
+  );
+  await run();
+  for await (const below of filesBelow(parts, to.path)) {
+    const source = { ...from, path: `${from.path}${below}` };
+    const target = { ...to, path: `${to.path}${below}` };
+    await arrive(parts, principal, source, target, known.get(source.path), undefined);
+  }
+}
+
+/** Paths of all files below a folder, each with its leading slash. */
+export async function* filesBelow(
+  parts: Pick<IntakeParts, 'storage'>,
+  folder: string,
+): AsyncGenerator<string> {
+  const open = [''];
+  for (let below = open.pop(); below !== undefined; below = open.pop()) {
+    for await (const entries of parts.storage.list(`${folder}${below}`)) {
+      for (const { name, facts } of entries) {
+        if (facts.kind === 'folder') open.push(`${below}/${name}`);
+        else yield `${below}/${name}`;
+      }
+    }
+  }
+}
+
+async function arrive(
+  parts: IntakeParts,
+  principal: Principal,
+  from: WritePlace,
+  to: WritePlace,
+  source: Upload | undefined,
+  replaced: Upload | undefined,
+): Promise<void> {
+  if (replaced !== undefined) await parts.uploads.withdraw(replaced.id, principal.id);
+  detach(parts.gate, to.path);
+  const group = parts.gate.writers.get(from.path);
+  if (group !== undefined) {
+    parts.gate.writers.delete(from.path);
+    parts.gate.writers.set(to.path, group);
+    group.path = to.path;
+  }
+  if (to.area === 'plain') {
+    if (source !== undefined) await parts.uploads.withdraw(source.id, principal.id);
+    if (group !== undefined) group.uploadId = undefined;
+    return;
+  }
+  const facts = await parts.storage.facts(to.path);
+  if (facts === undefined) return;
+  const row = await carryOver(parts, principal, to, source, facts, group !== undefined);
+  if (group !== undefined) group.uploadId = row.id;
+}
+
+async function carryOver(
+  parts: IntakeParts,
+  principal: Principal,
+  to: WritePlace,
+  source: Upload | undefined,
+  facts: FileFacts,
+  isOpen: boolean,
+): Promise<Upload> {
+  const settleAt = parts.clock.now() + parts.settleMs;
+  const settling = { state: 'settling', settleAt } as const;
+  const { path } = to;
+  if (source !== undefined && isBeforeClaim(source)) {
+    const next = isOpen ? ({ state: 'uploading' } as const) : settling;
+    const identity = identityOf(facts);
+    const change = { path, identity, touched: true, to: next };
+    return parts.uploads.change(source.id, change, principal.id);
+  }
+  // What is taken or published keeps its row and its published name; only the raw file has another path now.
+  const isTaken =
+    source?.claim !== undefined ||
+    source?.states.some((state) => state === 'published' || state === 'delivered') === true;
+  if (source !== undefined && source.kind === 'intake' && isTaken) {
+    return parts.uploads.change(source.id, { path }, principal.id);
+  }
+  if (source !== undefined) await parts.uploads.withdraw(source.id, principal.id);
+  const coverage = source?.coverage ?? presumed(facts);
+  const closed = source?.closed ?? true;
+  const declaredSizeBytes = source?.declaredSizeBytes;
+  const state = isOpen ? 'uploading' : 'settling';
+  const rest = { coverage, closed, declaredSizeBytes, state } as const;
+  return parts.uploads.begin(
+    newUpload(to, principal.id, facts, { ...rest, settleAt: isOpen ? undefined : settleAt }),
+    principal.id,
+  );
+}

@@ -1,0 +1,228 @@
+// What time and crashes leave behind: leases that ran out, uploads whose writer is gone, files without a row, claims
+// without an owner, raw files that may go. Looks at disk and state, so nothing that is owed work is forgotten (SPEC 6).
+
+import { cut, isWhole, type Coverage } from '../core/coverage.ts';
+import { maximumAttempts } from '../core/upload.ts';
+import { identityOf, isBeforeClaim, presumed } from './generations.ts';
+import { commitSealed, finish, removeLeftovers } from './publish.ts';
+import type { ClaimedJob, Ending, Output, Upload } from './ports/jobs.ts';
+import type { FileFacts } from './ports/storage.ts';
+import { filesBelow } from './renames.ts';
+import { leaseMs, type RunParts } from './run-job.ts';
+
+export interface SweepSettings {
+  /** How long a partial upload may stay before it is held as incomplete. */
+  readonly partialHoldMs: number;
+  /** How long raw files stay after delivery to all partners. */
+  readonly retainMs: number;
+  /** How long an upload whose CLOSE was lost must be quiet before its structure is looked at. Default ten minutes. */
+  readonly quietMs?: number;
+}
+
+const quietDefaultMs = 600_000;
+const batch = 200;
+
+/** After a start, before anybody can connect: nobody else holds a lease or a handle. */
+export async function recover(parts: RunParts, settings: SweepSettings): Promise<void> {
+  await takeOver(parts, Number.POSITIVE_INFINITY);
+  await adoptStrays(parts);
+  await closeOrphans(parts, Number.POSITIVE_INFINITY);
+  for (const area of ['outputs', 'scratch'] as const) {
+    for (const name of await parts.storage.listSpool(area))
+      await parts.storage.dropSpool(area, name);
+  }
+  await sweep(parts, settings);
+}
+
+export async function sweep(parts: RunParts, settings: SweepSettings): Promise<void> {
+  const now = parts.clock.now();
+  await takeOver(parts, now);
+  await closeOrphans(parts, now - leaseMs);
+  await settleQuiet(parts, now - (settings.quietMs ?? quietDefaultMs));
+  await holdAbandoned(parts, now - settings.partialHoldMs);
+  await removeRetained(parts, now - settings.retainMs);
+  await removeLeftovers(parts);
+  await dropClaims(parts);
+}
+
+/** Jobs in work whose worker is gone. What had recorded its output is published from where it stopped. */
+async function takeOver(parts: RunParts, before: number): Promise<void> {
+  const until = parts.clock.now() + leaseMs;
+  for (const { job, output } of await parts.jobs.takeOver(before, parts.owner, until)) {
+    await goOn(parts, job, output);
+  }
+}
+
+async function goOn(parts: RunParts, job: ClaimedJob, output: Output | undefined): Promise<void> {
+  const { log } = parts;
+  try {
+    if (output !== undefined && job.upload.kind === 'intake') {
+      await commitSealed(parts, job, output);
+      log.info({ job: job.id }, 'finished output taken over');
+      return;
+    }
+  } catch {
+    // The output is not there or not whole: the job is done anew.
+    log.warn({ job: job.id }, 'recorded output could not be taken over');
+  }
+  // A job that was in work each time the server died must not bring it down for ever.
+  const ending: Ending =
+    job.attempts >= maximumAttempts
+      ? { state: 'failed', reason: 'WORKER_DIED', detail: undefined }
+      : { state: 'queued', dueAt: parts.clock.now(), reason: undefined, counts: 'attempt' };
+  await finish(parts, job, ending);
+  log.info({ job: job.id, next: ending.state }, 'job taken over');
+}
+
+/** Uploads that are `uploading` while nobody writes: the server was killed, or a row could not be written at the end. */
+async function closeOrphans(parts: RunParts, before: number): Promise<void> {
+  for (const seen of await parts.uploads.uploading()) {
+    if (seen.touchedAt > before) continue;
+    await parts.gate.hold([seen.path], async () => {
+      const upload = await parts.uploads.find(seen.id);
+      const isWritten = parts.gate.writers.has(seen.path);
+      if (upload?.path !== seen.path || isWritten || !upload.states.includes('uploading')) return;
+      await closeOrphan(parts, upload);
+    });
+  }
+}
+
+async function closeOrphan(parts: RunParts, upload: Upload): Promise<void> {
+  const facts = await parts.storage.facts(upload.path);
+  if (facts?.kind !== 'file') {
+    await parts.uploads.withdraw(upload.id, 'server');
+    return;
+  }
+  const coverage = believed(upload, facts);
+  const reason = facts.sizeBytes === 0 ? 'empty' : 'disconnected';
+  const identity = identityOf(facts);
+  const to = { state: 'partial', reason } as const;
+  const closed = upload.closed && isSameBytes(upload, facts);
+  await parts.uploads.change(upload.id, { coverage, closed, identity, to }, 'server');
+}
+
+const isSameBytes = (upload: Upload, facts: FileFacts): boolean =>
+  upload.sizeBytes === facts.sizeBytes && upload.modifiedMs === Math.floor(facts.modifiedMs);
+
+/**
+ * Which bytes of an interrupted upload count. Progress is written down once a second, so a killed server knows less
+ * than the disk: the kernel keeps what a killed process had written. If what is known is one run from the start and the
+ * file system gave blocks for the whole file, the client wrote on from there; a hole would show as missing blocks. But
+ * a file that had all its bytes, kept its size and yet changed was being overwritten: old and new are mixed in it.
+ */
+export function believed(
+  upload: Pick<Upload, 'coverage' | 'sizeBytes' | 'modifiedMs' | 'closed'>,
+  facts: Pick<FileFacts, 'sizeBytes' | 'modifiedMs' | 'allottedBytes'>,
+): Coverage {
+  const known = cut(upload.coverage, facts.sizeBytes);
+  if (isWhole(known, facts.sizeBytes)) {
+    const isOverwritten =
+      upload.closed && upload.modifiedMs !== Math.floor(facts.modifiedMs) && facts.sizeBytes > 0;
+    return isOverwritten ? [] : known;
+  }
+  const isOneRun = known.length === 0 || (known.length === 1 && known[0]?.[0] === 0);
+  const hasBlocks = facts.allottedBytes >= facts.sizeBytes;
+  return isOneRun && hasBlocks ? [[0, facts.sizeBytes]] : known;
+}
+
+/** Files in an intake that no row speaks of: a crash between making or renaming the file and its row, or put there by hand. */
+async function adoptStrays(parts: RunParts): Promise<void> {
+  for (const intake of await parts.uploads.intakes()) {
+    if ((await parts.storage.facts(intake.folder)) === undefined) continue;
+    const rows = await parts.uploads.below(intake.folder);
+    const known = new Set(rows.map((upload) => upload.path));
+    const byInode = new Map(rows.map((upload) => [`${upload.device}:${upload.inode}`, upload]));
+    for await (const below of filesBelow(parts, intake.folder)) {
+      const path = `${intake.folder}${below}`;
+      const facts = known.has(path) ? undefined : await parts.storage.facts(path);
+      if (facts === undefined) continue;
+      await adopt(parts, intake, path, facts, byInode.get(`${facts.device}:${facts.inode}`));
+    }
+  }
+}
+
+async function adopt(
+  parts: RunParts,
+  { projectId, memberId }: { readonly projectId: string; readonly memberId: string },
+  path: string,
+  facts: FileFacts,
+  sameInode: Upload | undefined,
+): Promise<void> {
+  // The same file under its new name: the rename came through, its row did not.
+  const isRenamed =
+    sameInode !== undefined && (await parts.storage.facts(sameInode.path)) === undefined;
+  if (isRenamed) {
+    const settling = { state: 'settling', settleAt: parts.clock.now() + parts.settleMs } as const;
+    const to = isBeforeClaim(sameInode) ? { to: settling } : {};
+    await parts.uploads.change(sameInode.id, { path, ...to }, 'server');
+    return;
+  }
+  const upload = {
+    projectId,
+    memberId,
+    path,
+    kind: 'intake',
+    partner: undefined,
+    declaredSizeBytes: undefined,
+    coverage: presumed(facts),
+    closed: false,
+    identity: identityOf(facts),
+    state: 'partial',
+    reason: facts.sizeBytes === 0 ? 'empty' : 'disconnected',
+    settleAt: undefined,
+  } as const;
+  await parts.uploads.begin(upload, 'server');
+}
+
+/** A lost CLOSE strands nobody: the worker then decides by the file's structure. */
+async function settleQuiet(parts: RunParts, before: number): Promise<void> {
+  for (const upload of await parts.uploads.quiet(before, batch)) {
+    if (!isWhole(upload.coverage, upload.sizeBytes) || upload.sizeBytes === 0) continue;
+    const to = { state: 'settling', settleAt: parts.clock.now() } as const;
+    await ifStillPartial(parts, upload, () => parts.uploads.change(upload.id, { to }, 'server'));
+  }
+}
+
+async function holdAbandoned(parts: RunParts, before: number): Promise<void> {
+  const to = { state: 'held', reason: 'incomplete' } as const;
+  for (const upload of await parts.uploads.abandoned(before, batch)) {
+    await ifStillPartial(parts, upload, () => parts.uploads.change(upload.id, { to }, 'server'));
+  }
+}
+
+async function ifStillPartial(
+  parts: RunParts,
+  seen: Upload,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  await parts.gate.hold([seen.path], async () => {
+    const upload = await parts.uploads.find(seen.id);
+    const isSame = upload?.path === seen.path && upload.touchedAt === seen.touchedAt;
+    const isPartial = upload?.states.includes('partial') === true;
+    if (isSame && isPartial && !parts.gate.writers.has(seen.path)) await work();
+  });
+}
+
+/** Retention. Only the very file that was delivered goes; another one at its path is another upload's. */
+async function removeRetained(parts: RunParts, before: number): Promise<void> {
+  for (const upload of await parts.uploads.retained(before, batch)) {
+    await parts.gate.hold([upload.path], async () => {
+      if (parts.gate.writers.has(upload.path)) return;
+      const newest = await parts.uploads.latest(upload.path, upload.memberId);
+      if (newest?.id !== upload.id) return;
+      const facts = await parts.storage.facts(upload.path);
+      const isOurs = facts?.inode === upload.inode && facts?.sizeBytes === upload.sizeBytes;
+      if (facts !== undefined && !isOurs) return;
+      if (facts !== undefined) await parts.storage.removeFile(upload.path);
+      await parts.uploads.rawRemoved(upload.id);
+    });
+  }
+}
+
+async function dropClaims(parts: RunParts): Promise<void> {
+  const names = await parts.storage.listSpool('claims');
+  const live = await parts.jobs.liveClaims();
+  for (const name of names) {
+    if (!live.has(name)) await parts.storage.dropSpool('claims', name);
+  }
+}

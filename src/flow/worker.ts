@@ -1,0 +1,157 @@
+// The loop that keeps everything moving: settles what is due, fills the worker threads, writes receipts, sweeps. All it
+// knows stands in the database, so it may be stopped at any point and started again.
+
+import { AppError } from '../core/errors.ts';
+import type { ReceiptStore } from './ports/jobs.ts';
+import { writeReceipts } from './receipts.ts';
+import { runJob, takeNext, type RunParts } from './run-job.ts';
+import { settleDue } from './settle.ts';
+import { recover, sweep, type SweepSettings } from './sweep.ts';
+
+export interface WorkerParts extends RunParts {
+  readonly receipts: ReceiptStore;
+  /** Changes when another process committed (SQLite's data_version). */
+  readonly dataVersion: () => number;
+  readonly temporaryNames: readonly string[];
+  readonly settings: SweepSettings;
+  /** How often it looks when nothing kicks it. Default 250 ms. */
+  readonly tickMs?: number;
+}
+
+export interface Worker {
+  /** Puts right what a crash left, then starts the loop. Resolves before the loop runs: listen after it. */
+  start(): Promise<void>;
+  /** No new work; work under way is given back if it does not end within `graceMs`. */
+  stop(graceMs?: number): Promise<void>;
+  /** Look now. */
+  kick(): void;
+  /** One round, to its end; for tests and tools. Answers whether anything moved. */
+  turn(): Promise<boolean>;
+  /** Resolves when no job is in work. */
+  idle(): Promise<void>;
+}
+
+const wakeEveryMs = 30_000;
+const sweepEveryMs = 30_000;
+
+export function createWorker(parts: WorkerParts): Worker {
+  const stopping = new AbortController();
+  const abandoning = new AbortController();
+  const running = new Set<Promise<void>>();
+  const lastServed = new Map<string, number>();
+  let looping: Promise<void> = Promise.resolve();
+  let kicked = new AbortController();
+  let version = parts.dataVersion();
+  let wokenAt = Number.NEGATIVE_INFINITY;
+  let sweptAt = parts.clock.now();
+
+  const kick = (): void => kicked.abort();
+
+  const wake = async (): Promise<void> => {
+    const now = parts.clock.now();
+    const seen = parts.dataVersion();
+    if (seen === version && now - wokenAt < wakeEveryMs) return;
+    version = seen;
+    wokenAt = now;
+    await wakeWaiting(parts);
+  };
+
+  const fill = async (): Promise<boolean> => {
+    let hasMoved = false;
+    while (running.size < parts.processor.width && !stopping.signal.aborted) {
+      const taken = await takeNext(parts, lastServed);
+      if (taken === undefined) break;
+      hasMoved = true;
+      if (taken.job === undefined) continue;
+      const work = runJob(parts, taken.job, abandoning.signal);
+      running.add(work);
+      void forget(work);
+    }
+    return hasMoved;
+  };
+
+  const forget = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      tell(parts, error, 'a job could not be ended; the sweep takes it over');
+    } finally {
+      running.delete(work);
+      kick();
+    }
+  };
+
+  const turn = async (): Promise<boolean> => {
+    const settled = await settleDue(parts);
+    await wake();
+    const filled = await fill();
+    const written = await writeReceipts(parts);
+    if (parts.clock.now() - sweptAt >= sweepEveryMs) {
+      sweptAt = parts.clock.now();
+      await sweep(parts, parts.settings);
+    }
+    return settled > 0 || filled || written > 0;
+  };
+
+  const loop = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      kicked = new AbortController();
+      const pauseMs = await turn().then(
+        (hasMoved) => (hasMoved ? 0 : (parts.tickMs ?? 250)),
+        (error: unknown) => {
+          tell(parts, error, 'a round of the worker failed; it goes on in a moment');
+          return 2000;
+        },
+      );
+      await pause(parts, pauseMs, AbortSignal.any([stopping.signal, kicked.signal]));
+    }
+  };
+
+  return {
+    start: async () => {
+      await recover(parts, parts.settings);
+      looping = loop();
+    },
+    stop: async (graceMs = 10_000) => {
+      stopping.abort();
+      await looping;
+      const grace = new AbortController();
+      const ended = Promise.allSettled(running).then(() => grace.abort());
+      await pause(parts, graceMs, grace.signal);
+      abandoning.abort(new AppError('BUSY', { detail: 'stopping' }));
+      await ended;
+    },
+    kick,
+    turn,
+    idle: async () => {
+      while (running.size > 0) await Promise.allSettled(running);
+    },
+  };
+}
+
+async function pause(parts: WorkerParts, ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await parts.clock.sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+function tell(parts: WorkerParts, error: unknown, message: string): void {
+  const code = error instanceof AppError ? error.code : 'INTERNAL';
+  const name = error instanceof Error ? error.name : typeof error;
+  const place = error instanceof Error ? error.stack?.split('\n').slice(1, 6).join(' <') : '';
+  parts.log.error({ code, error: name, at: place }, message);
+}
+
+/** Jobs that wait for a recipient key or for a partner go on when there is one. */
+export async function wakeWaiting(parts: WorkerParts): Promise<void> {
+  for (const { projectId, partner } of await parts.jobs.waiting()) {
+    const isReady =
+      partner === '' || (await parts.facts.recipientsFor(projectId, partner)).length > 0;
+    if (!isReady) continue;
+    let woken = 0;
+    do woken = await parts.jobs.wake(projectId, partner);
+    while (woken > 0);
+  }
+}
