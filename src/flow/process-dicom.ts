@@ -1,0 +1,199 @@
+// One DICOM file, from raw to clean, as a stream: everything before the pixels is judged and rewritten in memory before
+// the first byte goes out; the pixels go through as they come; what follows them is judged and rewritten at the end.
+
+import { asClean, type Clean } from '../core/bytes.ts';
+import { judgeImage } from '../core/deid/burned-in.ts';
+import type { ActionCounts } from '../core/deid/deid-work.ts';
+import { deidentify, type DeidResult } from '../core/deid/deidentify.ts';
+import { findLeaks } from '../core/deid/leak-check.ts';
+import { collectTerms, mergeTerms, type LeakTerms } from '../core/deid/leak-terms.ts';
+import type { FilePolicy } from '../core/deid/policy.ts';
+import { charsetsOf } from '../core/deid/reading.ts';
+import { readIdentity } from '../core/deid/subject.ts';
+import {
+  formatTag,
+  type DataSet,
+  type FileHead,
+  type Tag,
+  type WalkerEvent,
+} from '../core/dicom/dataset.ts';
+import { lookup } from '../core/dicom/dictionary.ts';
+import { explicitLittleEndianUID } from '../core/dicom/transfer-syntax.ts';
+import { writeBulkHeader, writeDataSet, writeHead } from '../core/dicom/writer.ts';
+import { AppError } from '../core/errors.ts';
+import type { Subject } from './ports/processing.ts';
+import type { ProcessContext } from './process-context.ts';
+import { deflated } from './process-deflate.ts';
+import { Held } from './process-hold.ts';
+import type { Bytes } from './process-source.ts';
+import { walk } from './process-walk.ts';
+
+export interface CleanDicom {
+  readonly subjectCode: string;
+  /** The clean header: what a published name may be made from. */
+  readonly dataset: DataSet;
+  /** What the original says about its patient, for the check of names. */
+  readonly terms: LeakTerms;
+  /** The clean file. Throws Held or an AppError also behind its first bytes: who reads it then drops what was written. */
+  readonly body: AsyncIterable<Clean>;
+}
+
+/**
+ * Reads as far as the pixels and decides. Throws Held, or DICOM_TRUNCATED, DICOM_MALFORMED … (core/dicom/walker). A file that
+ * is held for its header is still read to its end: one that is cut short is not held but partial, and one that
+ * breaks the rules of PS3.5 must never look as if it could be released.
+ */
+export async function startDicom(bytes: Bytes, context: ProcessContext): Promise<CleanDicom> {
+  const events = walk(bytes.chunks(), context.task.limits);
+  try {
+    const head = await expect(events, 'head');
+    const header = await expect(events, 'header');
+    const file = await judgeHeader(head.head, header.dataset, context);
+    return { ...file.facts, body: writeFile(file, events, context) };
+  } catch (error) {
+    if (error instanceof Held) for await (const event of events) void event.kind;
+    throw error;
+  }
+}
+
+interface JudgedFile {
+  readonly head: FileHead;
+  readonly header: DataSet;
+  readonly policy: FilePolicy;
+  readonly subject: Subject;
+  readonly clean: DeidResult;
+  readonly headBytes: Uint8Array;
+  readonly headerBytes: Uint8Array;
+  readonly facts: Omit<CleanDicom, 'body'>;
+}
+
+async function expect<K extends WalkerEvent['kind']>(
+  events: AsyncGenerator<WalkerEvent>,
+  kind: K,
+): Promise<Extract<WalkerEvent, { kind: K }>> {
+  const next = await events.next();
+  if (next.done === true || next.value.kind !== kind) {
+    throw new AppError('INTERNAL', { detail: `the walker owes ${kind}` });
+  }
+  return next.value as Extract<WalkerEvent, { kind: K }>;
+}
+
+async function judgeHeader(
+  head: FileHead,
+  header: DataSet,
+  context: ProcessContext,
+): Promise<JudgedFile> {
+  const policy = context.policy.forFile(header);
+  const doubt = judgeImage(header, head, policy, context.isReleased('burned-in'));
+  if (doubt !== undefined) throw new Held(doubt.reason, formatTag(doubt.tag));
+  const subject = await subjectFor(header, context);
+  const clean = deidentify({
+    part: 'header',
+    dataset: header,
+    head,
+    header,
+    policy,
+    uidKey: context.uidKey,
+    subject,
+  });
+  if (clean.hold !== undefined) throw new Held(clean.hold.reason, formatTag(clean.hold.tag));
+  const headBytes = writeHead(head, clean);
+  const headerBytes = writeDataSet(clean.dataset, head.encoding);
+  const terms = collectTerms(header, { isKept: isKept(policy) });
+  const facts = { subjectCode: subject.code, dataset: clean.dataset, terms };
+  const file = { head, header, policy, subject, clean, headBytes, headerBytes, facts };
+  checkLeaks(file, headerBytes, terms, context);
+  return file;
+}
+
+async function subjectFor(header: DataSet, context: ProcessContext): Promise<Subject> {
+  const found = readIdentity(header, context.policy.profile, context.identityKey);
+  if (found.kind === 'held') throw new Held(found.reason);
+  const answer = await context.subjectOf(found.identity);
+  if (answer.kind === 'held') throw new Held(answer.reason);
+  return answer.subject;
+}
+
+const isKept =
+  (policy: FilePolicy) =>
+  (tag: Tag): boolean => {
+    const vr = lookup(tag)?.vrs[0] ?? 'UN';
+    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+  };
+
+/** The second look by other code (SPEC 7). `part`: the written header or trailer. */
+function checkLeaks(
+  file: Pick<JudgedFile, 'head' | 'header' | 'clean' | 'headBytes' | 'subject'>,
+  part: Uint8Array,
+  terms: LeakTerms,
+  context: ProcessContext,
+): void {
+  if (context.isReleased('leak-check')) return;
+  // The check reads a plain file; in the output this part is deflated.
+  const plain = { ...file.head, deflated: false, transferSyntaxUID: explicitLittleEndianUID };
+  const head = file.head.deflated ? writeHead(plain, file.clean) : file.headBytes;
+  const [leak] = findLeaks(Buffer.concat([head, part]), terms, {
+    subjectCodes: [file.subject.code],
+    charset: charsetsOf(file.header),
+  });
+  if (leak !== undefined) throw new Held('leak-check', `${leak.tag}, ${leak.kind}`);
+}
+
+async function* writeFile(
+  file: JudgedFile,
+  events: AsyncGenerator<WalkerEvent>,
+  context: ProcessContext,
+): AsyncGenerator<Clean> {
+  yield asClean(file.headBytes);
+  const dataset = writeRest(file, events, context);
+  if (!file.head.deflated) yield* dataset;
+  else for await (const piece of deflated(dataset)) yield asClean(piece);
+}
+
+async function* writeRest(
+  file: JudgedFile,
+  events: AsyncGenerator<WalkerEvent>,
+  context: ProcessContext,
+): AsyncGenerator<Clean> {
+  yield asClean(file.headerBytes);
+  const counts: ActionCounts[] = [file.clean.actions];
+  for await (const event of events) {
+    switch (event.kind) {
+      case 'bulk-start':
+        yield asClean(writeBulkHeader(event.bulk, file.head.encoding));
+        break;
+      case 'bulk':
+        // Pixels: what may be burned into them was decided by the header.
+        yield asClean(event.bytes);
+        break;
+      case 'bulk-end':
+        break;
+      case 'trailer':
+        yield asClean(rewriteTrailer(file, event.dataset, counts, context));
+        break;
+      case 'head':
+      case 'header':
+        throw new AppError('INTERNAL', { detail: `a second ${event.kind}` });
+    }
+  }
+  context.report.addDicom(file.subject.code, counts);
+}
+
+function rewriteTrailer(
+  file: JudgedFile,
+  dataset: DataSet,
+  counts: ActionCounts[],
+  context: ProcessContext,
+): Uint8Array {
+  const { head, header, policy, subject } = file;
+  const { uidKey } = context;
+  const clean = deidentify({ part: 'trailer', dataset, head, header, policy, uidKey, subject });
+  if (clean.hold !== undefined) throw new Held(clean.hold.reason, formatTag(clean.hold.tag));
+  counts.push(clean.actions);
+  if (clean.dataset.elements.length === 0) return new Uint8Array(0);
+  const written = writeDataSet(clean.dataset, head.encoding);
+  const how = { isKept: isKept(policy), charset: charsetsOf(header) };
+  const terms = mergeTerms(file.facts.terms, collectTerms(dataset, how));
+  checkLeaks(file, written, terms, context);
+  return written;
+}

@@ -1,0 +1,71 @@
+// Looks at a file that was put into the outgoing folder as it is: DICOM there, or a zip holding some at any depth, is a
+// slip of the hand that would leak PHI (SPEC 3). What cannot be looked into is held too, for it may hide some.
+
+import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import type { ProcessOutcome } from './ports/processing.ts';
+import type { ZipSource } from './ports/zip.ts';
+import type { ProcessContext, Work } from './process-context.ts';
+import { Held } from './process-hold.ts';
+import { writeScratch } from './process-scratch.ts';
+import { looksLike, sniffBytes, type Looks } from './process-sniff.ts';
+import { bytesOf } from './process-source.ts';
+import { walk } from './process-walk.ts';
+
+/** Throws Held (`slip`, `zip-…`), ZipRefusal, DICOM_TRUNCATED or ZIP_TRUNCATED. */
+export async function processDirect(looks: Looks, work: Work): Promise<ProcessOutcome> {
+  const { context, source, bytes } = work;
+  if (looks === 'dicom') await refuseDicom(bytes.chunks(), context);
+  if (looks === 'zip') {
+    const { deps, task } = context;
+    const zip = await deps.zips.open(task.source, task.limits);
+    await searchZip(zip, context, 1);
+  }
+  return { kind: 'passed', sourceSha256: await source.sha256() };
+}
+
+/** A released one goes on, if it is whole. */
+async function refuseDicom(
+  chunks: AsyncGenerator<Uint8Array>,
+  context: ProcessContext,
+): Promise<void> {
+  for await (const event of walk(chunks, context.task.limits)) void event.kind;
+  if (!context.isReleased('slip')) throw new Held('slip');
+}
+
+async function searchZip(zip: ZipSource, context: ProcessContext, depth: number): Promise<void> {
+  try {
+    for (const entry of zip.entries) {
+      const bytes = bytesOf(zip.read(entry, context.signal));
+      try {
+        const looks = looksLike(await bytes.peek(sniffBytes));
+        if (looks === 'dicom' && !context.isReleased('slip')) {
+          throw new Held('slip', `entry ${entry.index}`);
+        }
+        if (looks === 'zip') await searchNested(zip, bytes.chunks(), context, depth);
+        await bytes.drain();
+      } finally {
+        await bytes.close();
+      }
+    }
+  } finally {
+    await zip.close();
+  }
+}
+
+async function searchNested(
+  outer: ZipSource,
+  chunks: AsyncGenerator<Uint8Array>,
+  context: ProcessContext,
+  depth: number,
+): Promise<void> {
+  const { task, deps, signal } = context;
+  if (depth >= task.limits.zipDepth) throw new Held('zip-depth');
+  const path = join(task.scratch, `zip-${depth}`);
+  try {
+    await writeScratch(path, chunks, signal);
+    await searchZip(await deps.zips.open(path, task.limits, outer.budget), context, depth + 1);
+  } finally {
+    await rm(path, { force: true });
+  }
+}

@@ -1,0 +1,50 @@
+// Writes the sealed output: a new file (0600) that is whole and on the disk when this returns, or none at all (STYLE rule 9).
+
+import { createHash } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import type { Clean } from '../core/bytes.ts';
+import type { Encryptor, ProcessTask } from './ports/processing.ts';
+
+export interface SealedFile {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly recipientFingerprints: readonly string[];
+}
+
+export async function sealToFile(
+  body: AsyncIterable<Clean>,
+  task: Pick<ProcessTask, 'output' | 'recipients'>,
+  encryptor: Encryptor,
+  signal: AbortSignal,
+): Promise<SealedFile> {
+  const file = await open(task.output, 'wx', 0o600);
+  try {
+    const { message, fingerprints } = await encryptor.seal(body, task.recipients, signal);
+    const written = await writeAll(message, file, signal);
+    await file.sync();
+    await file.close();
+    return { ...written, recipientFingerprints: fingerprints };
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await rm(task.output, { force: true });
+    throw error;
+  }
+}
+
+async function writeAll(
+  message: AsyncIterable<Uint8Array>,
+  file: { write(bytes: Uint8Array, offset: number): Promise<{ bytesWritten: number }> },
+  signal: AbortSignal,
+): Promise<{ sizeBytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const chunk of message) {
+    signal.throwIfAborted();
+    hash.update(chunk);
+    for (let done = 0; done < chunk.length;) {
+      done += (await file.write(chunk, done)).bytesWritten;
+    }
+    sizeBytes += chunk.length;
+  }
+  return { sizeBytes, sha256: hash.digest('hex') };
+}

@@ -1,0 +1,12 @@
+// The composition root of a worker thread: the flow's processing with the adapters that it needs there. Piscina calls `run`.
+
+import { encryptor } from './adapters/openpgp/encryptor.ts';
+import type { WorkerReply, WorkerRequest } from './adapters/worker-pool/messages.ts';
+import { serveRequest } from './adapters/worker-pool/worker-side.ts';
+import { zips } from './adapters/zip/zips.ts';
+import { processUpload } from './flow/process.ts';
+
+export const run = async (request: WorkerRequest): Promise<WorkerReply> =>
+  serveRequest(request, async (task, crosswalk, signal) =>
+    processUpload(task, { encryptor, crosswalk, zips }, signal),
+  );
