@@ -68,7 +68,7 @@ const text = 'made-up bytes '.repeat(50);
 const one: MadeEntry = { name: 'a.txt', content: text };
 const two: MadeEntry = { name: 'b/c.txt', content: 'short', method: 0 };
 
-t.test('what a zip may be', async (t) => {
+void t.test('what a zip may be', async (t) => {
   const cases: { name: string; bytes: Uint8Array; found: Record<string, string> }[] = [
     {
       name: 'stored and deflated entries',
@@ -138,7 +138,7 @@ t.test('what a zip may be', async (t) => {
   }
 });
 
-t.test('what holds the whole zip, each with its reason', async (t) => {
+void t.test('what holds the whole zip, each with its reason', async (t) => {
   const good = zipBytes([one, two]);
   const late = (bytes: Uint8Array, at: number, value: number): Uint8Array => {
     const copy = Buffer.from(bytes);
@@ -278,7 +278,7 @@ t.test('what holds the whole zip, each with its reason', async (t) => {
   }
 });
 
-t.test('a zip that was cut anywhere is truncated, so that the upload can go on', async (t) => {
+void t.test('a zip that was cut anywhere is truncated, so that the upload can go on', async (t) => {
   const whole = zipBytes([one, two, { name: 'd', content: text, descriptor: 16 }]);
   for (let length = 4; length < whole.length; length += 3) {
     const answer = await outcome(whole.subarray(0, length));
@@ -287,7 +287,7 @@ t.test('a zip that was cut anywhere is truncated, so that the upload can go on',
   t.pass('cut at every third byte');
 });
 
-t.test(
+void t.test(
   'any changed byte gives the same entries, a refusal or a truncation, never a crash',
   async (t) => {
     const whole = Buffer.from(zipBytes([one, { ...two, descriptor: 16 }]));
@@ -300,7 +300,7 @@ t.test(
   },
 );
 
-t.test('zips by Info-ZIP are read, from a stream too', async (t) => {
+void t.test('zips by Info-ZIP are read, from a stream too', async (t) => {
   const dir = await mkdtemp(join(folder, 'real-'));
   await writeFile(join(dir, 'one.txt'), text);
   await writeFile(join(dir, 'two.bin'), Buffer.alloc(300_000, 3));
@@ -315,7 +315,7 @@ t.test('zips by Info-ZIP are read, from a stream too', async (t) => {
   }
 });
 
-t.test('reading can stop early, and goes on with another entry', async (t) => {
+void t.test('reading can stop early, and goes on with another entry', async (t) => {
   const path = await onDisk(zipBytes([{ name: 'big', content: Buffer.alloc(8 << 20, 1) }, two]));
   const source = await zips.open(path, limits);
   const [big, small] = source.entries;
@@ -350,7 +350,7 @@ async function written(members: Iterable<ZipMember> | AsyncIterable<ZipMember>):
   return path;
 }
 
-t.test('what is written holds nothing but names and bytes', async (t) => {
+void t.test('what is written holds nothing but names and bytes', async (t) => {
   const noise = deflateRawSync(Buffer.from(text.repeat(99)));
   const path = await written([
     await member('JI-7K3M9/CT_1_1_abc.dcm', 'stored', noise),
@@ -379,7 +379,7 @@ t.test('what is written holds nothing but names and bytes', async (t) => {
   t.equal(first & 8, 0, 'a stored entry has its size in front, not in a descriptor');
 });
 
-t.test('a failing member ends the output with its error', async (t) => {
+void t.test('a failing member ends the output with its error', async (t) => {
   async function* failing(): AsyncIterable<ZipMember> {
     yield await member('a', 'deflated', Buffer.from(text));
     throw new AppError('DISK_FULL');
@@ -399,7 +399,7 @@ t.test('a failing member ends the output with its error', async (t) => {
   }, /enough/);
 });
 
-t.test('many entries need little memory', async (t) => {
+void t.test('many entries need little memory', async (t) => {
   const count = 20_000;
   const path = await onDisk(
     zipBytes(

@@ -1,0 +1,159 @@
+// After de-identification: is anything of the person still there (SPEC 7)? It reads back the very bytes that were written
+// with another reader, and searches them for what the original held. It must not cry wolf, so what is a number, a UID or a
+// code by its form is not searched; what only claims to be one is.
+
+import { decodeText } from '../dicom/text.ts';
+import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
+import { readBack, type ReadValue } from './leak-check-reader.ts';
+import { TextSearch, type FoundKind } from './leak-check-search.ts';
+import type { LeakTerms, Term } from './leak-terms.ts';
+import { blobReadings, fold, readings, squeeze } from './leak-terms-text.ts';
+
+export type LeakKind = FoundKind | 'unreadable';
+
+export interface Leak {
+  /** `(gggg,eeee)`; `name` for a file or entry name; `file` where it could not be read back. */
+  readonly tag: string;
+  readonly kind: LeakKind;
+}
+
+export interface Expected {
+  /** What Clubhouse put in place of the patient: is not searched. */
+  readonly subjectCodes: readonly string[];
+  /** SpecificCharacterSet (0008,0005) of the file, for a part that does not hold it (the trailer). */
+  readonly charset?: readonly string[];
+}
+
+/**
+ * `part10`: the head (preamble, DICM, group 0002) with the written header behind it, or with the written trailer; not
+ * deflated, without pixel data. Says where something was found and what kind of thing, never the value.
+ */
+export function findLeaks(
+  part10: Uint8Array,
+  terms: LeakTerms,
+  expected: Expected,
+): readonly Leak[] {
+  let values: readonly ReadValue[];
+  try {
+    values = readBack(part10, expected.charset ?? []);
+  } catch {
+    // What dicom-parser throws may carry the dataset, so it goes no further.
+    return [{ tag: 'file', kind: 'unreadable' }];
+  }
+  const search = new TextSearch<Tag>(withoutCodes(terms, expected.subjectCodes));
+  const leaks: { place: Tag; kind: FoundKind }[] = [];
+  for (const value of values) {
+    if (value.value.length === 0 || isOurs(value, expected)) continue;
+    addValue(search, value, terms, leaks);
+  }
+  leaks.push(...search.results());
+  return distinct(leaks.map(({ place, kind }) => ({ tag: formatTag(place), kind })));
+}
+
+/**
+ * The same for the name of a file or of an entry, with `/`. `madeBy: 'us'`: made of codes and numbers by core/names, so
+ * that short numbers in it are series and instance numbers.
+ */
+export function findLeaksInName(
+  name: string,
+  terms: LeakTerms,
+  how: { readonly subjectCodes: readonly string[]; readonly madeBy: 'us' | 'client' },
+): readonly Leak[] {
+  let rest = name;
+  for (const code of how.subjectCodes) if (code !== '') rest = rest.replaceAll(code, '/');
+  const counts = ({ text }: Term): boolean => how.madeBy === 'client' || !/^\d{1,7}$/.test(text);
+  const used = withoutCodes(terms, how.subjectCodes);
+  const search = new TextSearch<undefined>({
+    terms: new Map([...used.terms].filter(([, term]) => counts(term))),
+    dates: how.madeBy === 'client' ? used.dates : new Set<string>(),
+    uids: used.uids,
+  });
+  for (const part of rest.split('/')) {
+    search.add(undefined, 'text', part.replace(/(?:\.(?:dcm|zip|gpg|pgp))+$/i, ''));
+  }
+  return distinct(search.results().map(({ kind }) => ({ tag: 'name', kind })));
+}
+
+/** What a subject code happens to share with the original, e.g. a list of codes that are the old IDs, is no leak. */
+function withoutCodes(terms: LeakTerms, codes: readonly string[]): LeakTerms {
+  const same = codes
+    .map((code) => squeeze(fold(code)).text)
+    .filter((text) => terms.terms.has(text));
+  if (same.length === 0) return terms;
+  const rest = new Map(terms.terms);
+  for (const text of same) rest.delete(text);
+  return { ...terms, terms: rest };
+}
+
+/** Written by Clubhouse itself: the subject code, and the marks of PS3.15 E.1.1 with their own words. */
+function isOurs({ tag, value }: ReadValue, expected: Expected): boolean {
+  const text = plain(value);
+  if (text.length <= 64 && expected.subjectCodes.includes(text)) return true;
+  return tag === 0x00120063 && text.startsWith('Clubhouse');
+}
+
+const plain = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    .toString('latin1')
+    .replace(/[\0 ]+$/, '');
+
+/** The values of these VRs are no text while they look like what the VR says (PS3.5 §6.2). */
+const forms: Readonly<Partial<Record<string, RegExp>>> = {
+  UI: /^[0-9.\\\0 ]*$/,
+  IS: /^[0-9+\-\\\0 ]*$/,
+  DS: /^[0-9+\-.eE\\\0 ]*$/,
+  DA: /^[0-9.\-\\\0 ]*$/,
+  TM: /^[0-9.:\-\\\0 ]*$/,
+  DT: /^[0-9.+\-\\\0 ]*$/,
+  AS: /^[0-9DWMY\\\0 ]*$/,
+};
+const codeString = /^[A-Z0-9_ \\\0]*$/;
+const binary: ReadonlySet<string> = new Set('AT FD FL SL SS UL US OD OF OL OV SV UV SQ'.split(' '));
+const bytes: ReadonlySet<string> = new Set(['OB', 'OW', 'UN']);
+const codeTags: ReadonlySet<Tag> = new Set([
+  0x00080100, 0x00080102, 0x00080104, 0x00080119, 0x00080120,
+]);
+
+/** Known to hold numbers only: palettes, LUT data, overlays, waveforms, pixels of icons, vectors. */
+function isNumeric(tag: Tag): boolean {
+  if (isPrivate(tag)) return false;
+  const group = tag >>> 16;
+  const element = tag & 0xffff;
+  if (group === 0x7fe0 || group === 0x0066) return true;
+  if (group >= 0x6000 && group <= 0x60ff) return element === 0x3000;
+  if (group === 0x0028) return (element >= 0x1201 && element <= 0x1224) || element === 0x3006;
+  return tag === 0x54001010 || tag === 0x00020001;
+}
+
+function addValue(
+  search: TextSearch<Tag>,
+  read: ReadValue,
+  terms: LeakTerms,
+  leaks: { place: Tag; kind: FoundKind }[],
+): void {
+  const { tag, vr, value, charset } = read;
+  if (binary.has(vr)) return;
+  if (bytes.has(vr)) {
+    if (!isNumeric(tag)) for (const text of blobReadings(value)) search.add(tag, 'blob', text);
+    return;
+  }
+  const raw = plain(value);
+  if (forms[vr]?.test(raw) === true) {
+    const uids = vr === 'UI' ? raw.split('\\') : [];
+    if (uids.some((uid) => terms.uids.has(uid.trim()))) leaks.push({ place: tag, kind: 'uid' });
+    return;
+  }
+  const isCoded = (vr === 'CS' && codeString.test(raw)) || (read.isInCode && codeTags.has(tag));
+  for (const text of readings(value, () => decodeText(value, charset, vr))) {
+    for (const one of longTexts.has(vr) ? [text] : text.split('\\')) {
+      search.add(tag, isCoded ? 'coded' : 'text', one);
+    }
+  }
+}
+
+const longTexts: ReadonlySet<string> = new Set(['LT', 'ST', 'UT', 'UR']);
+
+function distinct(leaks: readonly Leak[]): readonly Leak[] {
+  const seen = new Map(leaks.map((leak) => [`${leak.tag} ${leak.kind}`, leak]));
+  return [...seen.values()].slice(0, 20);
+}

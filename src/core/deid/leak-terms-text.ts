@@ -1,0 +1,147 @@
+// Text made comparable for the leak check: one spelling for upper and lower case, full-width letters and accents; letters and
+// digits only, with a note where something else stood between them. So `DOE^JANE`, `Doe, Jane` and `doe-jane` are one
+// text, and a search still knows where words begin and end.
+
+/** Folded letters and digits without what stands between them. */
+export interface Squeezed {
+  readonly text: string;
+  /** Offsets in `text` in front of which something else stood; 0 and the length are among them. */
+  readonly edges: ReadonlySet<number>;
+}
+
+const notAscii = /[^\0-\x7f]/;
+
+/** NFKD without marks, lower case: full-width and accented letters become plain ones. */
+export const fold = (text: string): string =>
+  notAscii.test(text)
+    ? text.normalize('NFKD').replaceAll(/\p{M}/gu, '').normalize('NFC').toLowerCase()
+    : text.toLowerCase();
+
+/** Words of a folded text: runs of letters and digits. */
+export const wordsOf = (folded: string): readonly string[] =>
+  folded.match(notAscii.test(folded) ? /[\p{L}\p{N}]+/gu : /[a-z0-9]+/g) ?? [];
+
+export function squeeze(folded: string): Squeezed {
+  const words = wordsOf(folded);
+  const edges = new Set<number>([0]);
+  let at = 0;
+  for (const word of words) {
+    edges.add(at);
+    at += word.length;
+  }
+  edges.add(at);
+  return { text: words.join(''), edges };
+}
+
+export type CharClass = 'digit' | 'cjk' | 'letter' | 'none';
+
+/** Scripts that are written without spaces count as `cjk`. */
+export function classAt(text: string, at: number): CharClass {
+  const code = text.charCodeAt(at);
+  if (Number.isNaN(code)) return 'none';
+  if (code < 0x80) {
+    if (code >= 0x30 && code <= 0x39) return 'digit';
+    return code >= 0x61 && code <= 0x7a ? 'letter' : 'none';
+  }
+  if (code >= 0x2e80 && code <= 0xdfff) return 'cjk';
+  return /[\p{N}]/u.test(text.charAt(at)) ? 'digit' : 'letter';
+}
+
+const isPlain = (text: string): boolean => /^[\0-\x1a\x1c-\x7f]*$/.test(text);
+
+const latin1 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+
+const strict = ['utf-8', 'gb18030', 'big5'].map(
+  (label) => new TextDecoder(label, { fatal: true, ignoreBOM: true }),
+);
+
+/**
+ * The texts that bytes may stand for: as declared (`decode`), and as UTF-8, GB18030, Big5 and Latin-1, since declarations
+ * lie. One reading where the bytes are plain ASCII without escapes.
+ */
+export function readings(bytes: Uint8Array, decode: () => string): readonly string[] {
+  const raw = latin1(bytes);
+  if (isPlain(raw)) return [raw];
+  const texts = new Set<string>([decode(), raw]);
+  for (const decoder of strict) {
+    try {
+      texts.add(decoder.decode(bytes));
+    } catch {
+      // Not text of this charset.
+    }
+  }
+  return [...texts];
+}
+
+/** Readings of bytes of unknown meaning: text may stand anywhere between other things, in 8 or in 16 bits. */
+export function blobReadings(bytes: Uint8Array): readonly string[] {
+  const texts = [latin1(bytes)];
+  for (const label of ['utf-8', 'gb18030', 'big5'])
+    texts.push(new TextDecoder(label).decode(bytes));
+  for (const from of [0, 1]) {
+    for (const label of ['utf-16le', 'utf-16be']) {
+      texts.push(new TextDecoder(label).decode(bytes.subarray(from)));
+    }
+  }
+  return texts;
+}
+
+const monthNames = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
+const monthPattern = `(${monthNames.join('|')})[a-z]{0,6}`;
+const between = String.raw`[-./, _年月]{1,3}`;
+const yearFirst = new RegExp(
+  String.raw`(?<!\d)(\d{4})${between}(\d{1,2})${between}(\d{1,2})(?!\d)`,
+  'g',
+);
+const yearLast = new RegExp(
+  String.raw`(?<!\d)(\d{1,2})${between}(\d{1,2})${between}(\d{4})(?!\d)`,
+  'g',
+);
+const dayMonthName = new RegExp(
+  String.raw`(?<!\d)(\d{1,2})(?:st|nd|rd|th)?[-./, _]{0,3}${monthPattern}[-./, _]{0,3}(\d{4})(?!\d)`,
+  'g',
+);
+const monthNameDay = new RegExp(
+  String.raw`(?<![a-z])${monthPattern}[-./, _]{0,3}(\d{1,2})(?:st|nd|rd|th)?[-./, _]{1,3}(\d{4})(?!\d)`,
+  'g',
+);
+const run = /(?<!\d)\d{8}(?=\D|\d{4}(?:\D|$)|\d{6}(?:\D|$)|$)/g;
+
+/** Every day that a folded text may name, as YYYYMMDD; day and month both ways round. */
+export function datesIn(folded: string): ReadonlySet<string> {
+  const days = new Set<string>();
+  if (!/\d{4}/.test(folded)) return days;
+  const add = (year: string, month: string, day: string): void => {
+    days.add(year + month.padStart(2, '0') + day.padStart(2, '0'));
+  };
+  const month = (name: string): string => String(monthNames.indexOf(name.slice(0, 3)) + 1);
+  for (const [, y = '', m = '', d = ''] of folded.matchAll(yearFirst)) add(y, m, d);
+  for (const [, a = '', b = '', y = ''] of folded.matchAll(yearLast)) {
+    add(y, a, b);
+    add(y, b, a);
+  }
+  for (const [, d = '', m = '', y = ''] of folded.matchAll(dayMonthName)) add(y, month(m), d);
+  for (const [, m = '', d = '', y = ''] of folded.matchAll(monthNameDay)) add(y, month(m), d);
+  for (const [digits] of folded.matchAll(run)) {
+    days.add(digits);
+    days.add(digits.slice(4) + digits.slice(2, 4) + digits.slice(0, 2));
+    days.add(digits.slice(4) + digits.slice(0, 2) + digits.slice(2, 4));
+  }
+  return days;
+}
+
+/** UIDs in a text: they are checked as the transformation that they went through, not searched. */
+export const uidPattern = /(?<![\d.])[0-2](?:\.\d+){5,}(?!\d)/g;
+
+const weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+
+/** 18-digit Chinese identity numbers in a folded text (GB 11643), by their check digit. */
+export function nationalIdsIn(folded: string): readonly string[] {
+  const found: string[] = [];
+  for (const [number] of folded.matchAll(/(?<!\d)\d{6}(?:19|20)\d{9}[\dx](?![a-z0-9])/g)) {
+    const sum = weights.reduce((total, weight, i) => total + weight * Number(number[i]), 0);
+    if ('10x98765432'[sum % 11] === number[17]) found.push(number);
+  }
+  return found;
+}

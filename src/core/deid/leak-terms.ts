@@ -1,0 +1,259 @@
+// What an original file says about a person, as search terms for the leak check. It shares no code with the
+// de-identification: a mistake there must not hide itself here. It lists what it looks for by itself, not from the table.
+
+import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.ts';
+import { decodeText, splitPersonName } from '../dicom/text.ts';
+import { commonWords } from './common-words.ts';
+import {
+  classAt,
+  fold,
+  nationalIdsIn,
+  readings,
+  squeeze,
+  wordsOf,
+  type Squeezed,
+} from './leak-terms-text.ts';
+
+export type TermKind = 'name' | 'id' | 'national-id' | 'phone' | 'address';
+
+export interface Term {
+  readonly kind: TermKind;
+  readonly text: string;
+  /** Where delimiters may stand inside of it: anywhere, or where the original had them. */
+  readonly inside: 'anywhere' | ReadonlySet<number>;
+  /** The name of a person with family and given name: counts in coded values too. */
+  readonly isFullName: boolean;
+  /** Too short or too common: counts only where it is the whole value. */
+  readonly isWeak: boolean;
+}
+
+/** Opaque to callers. Never log it: it holds what must not be seen. */
+export interface LeakTerms {
+  /** By text; of two terms with one text the one that finds more. */
+  readonly terms: ReadonlyMap<string, Term>;
+  /** YYYYMMDD. */
+  readonly dates: ReadonlySet<string>;
+  readonly uids: ReadonlySet<string>;
+}
+
+export interface TermOptions {
+  /** Does the profile keep this attribute as it is? What it keeps on purpose is no leak. */
+  readonly isKept?: (tag: Tag) => boolean;
+  /** SpecificCharacterSet (0008,0005) that holds where the dataset does not say, e.g. of the header for a trailer. */
+  readonly charset?: readonly string[];
+}
+
+export const noTerms: LeakTerms = { terms: new Map(), dates: new Set(), uids: new Set() };
+
+// prettier-ignore
+const nameTags: ReadonlySet<Tag> = new Set([
+  0x00080090, 0x0008009c, 0x00081048, 0x00081050, 0x00081060, 0x00081070, 0x00100010, 0x00101001, 0x00101005,
+  0x00101060, 0x00102297, 0x00321032, 0x00400006, 0x00401010, 0x00402008, 0x0040a123, 0x00700084,
+]);
+// PatientID, other IDs, accession, study ID, admission, episode, order, procedure and specimen numbers.
+// prettier-ignore
+const idTags: ReadonlySet<Tag> = new Set([
+  0x00080050, 0x00100020, 0x00101000, 0x00101090, 0x00200010, 0x00380010, 0x00380060, 0x00400009, 0x00400253,
+  0x00401001, 0x00402006, 0x00402007, 0x00402016, 0x00402017,
+]);
+const phoneTags: ReadonlySet<Tag> = new Set([
+  0x00080094, 0x00102154, 0x00102155, 0x00401103, 0x00401104,
+]);
+const addressTags: ReadonlySet<Tag> = new Set([0x00101040, 0x00080092, 0x00401102]);
+// prettier-ignore
+const uidTags: ReadonlySet<Tag> = new Set([
+  0x00080018, 0x00081155, 0x0020000d, 0x0020000e, 0x00200052, 0x00200200, 0x00209164, 0x00880140, 0x00080014,
+  0x00081195, 0x0040a124, 0x30060024, 0x300600c2,
+]);
+
+class Collector {
+  readonly terms = new Map<string, Term>();
+  readonly dates = new Set<string>();
+  readonly uids = new Set<string>();
+  /** The same for what the profile keeps. */
+  readonly #kept: Collector | undefined;
+  readonly #isKept: (tag: Tag) => boolean;
+
+  constructor(isKept: (tag: Tag) => boolean, kept?: Collector) {
+    this.#isKept = isKept;
+    this.#kept = kept;
+  }
+
+  dataSet(dataset: DataSet, inherited: readonly string[]): void {
+    const own = dataset.elements.find((element) => element.tag === 0x00080005);
+    const charset = own?.kind === 'value' ? decodeText(own.value, [], 'CS').split('\\') : inherited;
+    for (const element of dataset.elements) this.#element(element, charset);
+  }
+
+  result(): LeakTerms {
+    for (const text of this.#kept?.terms.keys() ?? []) this.terms.delete(text);
+    for (const day of this.#kept?.dates ?? []) this.dates.delete(day);
+    for (const uid of this.#kept?.uids ?? []) this.uids.delete(uid);
+    return { terms: this.terms, dates: this.dates, uids: this.uids };
+  }
+
+  #element(element: Element, charset: readonly string[]): void {
+    if (element.kind === 'sequence') {
+      for (const item of element.items) this.dataSet(item, charset);
+    } else if (element.kind === 'value' && element.value.length > 0) {
+      const target = this.#kept !== undefined && this.#isKept(element.tag) ? this.#kept : this;
+      target.#value(element, charset);
+    }
+  }
+
+  #value(element: ValueElement, charset: readonly string[]): void {
+    const { tag, vr, value } = element;
+    if (vr === 'UI' || uidTags.has(tag)) {
+      if (uidTags.has(tag)) this.#uids(value);
+      return;
+    }
+    if (vr === 'DA' || vr === 'DT') {
+      this.#date(value);
+      return;
+    }
+    const decodeAs: VR = vr === 'UN' ? 'LO' : vr;
+    if (!textVRs.has(decodeAs)) return;
+    for (const text of readings(value, () => decodeText(value, charset, decodeAs))) {
+      this.#text(tag, vr, text);
+    }
+  }
+
+  #text(tag: Tag, vr: VR, text: string): void {
+    for (const number of nationalIdsIn(fold(text))) this.#add('national-id', squeeze(number));
+    const values = text.split('\\');
+    if (vr === 'PN' || nameTags.has(tag)) for (const value of values) this.#name(value);
+    else if (idTags.has(tag)) for (const value of values) this.#id(value);
+    else if (phoneTags.has(tag)) for (const value of values) this.#phone(value);
+    else if (addressTags.has(tag)) for (const value of values) this.#address(value);
+  }
+
+  #name(value: string): void {
+    for (const group of splitPersonName(value)) {
+      const family = squeeze(fold(group.family));
+      const given = squeeze(fold(group.given));
+      const middle = squeeze(fold(group.middle));
+      for (const part of [family, given, middle]) this.#namePart(part);
+      const [f, g, m] = [family.text, given.text, middle.text];
+      if (f !== '' && g !== '') for (const text of [f + g, g + f]) this.#fullName(text);
+      if (f !== '' && g !== '' && m !== '') {
+        for (const text of [f + g + m, f + m + g, g + m + f]) this.#fullName(text);
+      }
+      const words = wordsOf(fold(group.family));
+      // A name that was typed into one component: `WANG XIAODONG`.
+      if (g === '' && words.length === 2) this.#fullName(`${words[1] ?? ''}${words[0] ?? ''}`);
+    }
+  }
+
+  #namePart(part: Squeezed): void {
+    this.#add('name', part);
+    let from = 0;
+    for (const edge of [...part.edges].slice(1)) {
+      this.#add('name', squeeze(part.text.slice(from, edge)));
+      from = edge;
+    }
+  }
+
+  #fullName(text: string): void {
+    const isWeak = isShort(text, 4);
+    this.#put({ kind: 'name', text, inside: 'anywhere', isFullName: true, isWeak });
+  }
+
+  #id(value: string): void {
+    const id = squeeze(fold(value));
+    this.#add('id', id);
+    const digits = id.text.replace(/^\D+/, '');
+    if (digits !== id.text && /^\d{6,}$/.test(digits)) this.#add('id', squeeze(digits));
+    const plain = id.text.replace(/^0+/, '');
+    if (plain !== id.text && /^\d{5,}$/.test(plain)) this.#add('id', squeeze(plain));
+  }
+
+  #phone(value: string): void {
+    const digits = value.normalize('NFKC').replaceAll(/\D/g, '').replace(/^00/, '');
+    if (digits.length < 7) return;
+    const local = digits.replace(/^(?:86|1|0)/, '');
+    for (const text of new Set([digits, local])) {
+      if (text.length < 7) continue;
+      this.#put({ kind: 'phone', text, inside: 'anywhere', isFullName: false, isWeak: false });
+    }
+  }
+
+  #address(value: string): void {
+    const { text } = squeeze(fold(value));
+    if (isShort(text, 8)) return;
+    this.#put({ kind: 'address', text, inside: 'anywhere', isFullName: false, isWeak: false });
+  }
+
+  #add(kind: TermKind, part: Squeezed): void {
+    const { text } = part;
+    if (text === '') return;
+    const least = kind === 'name' && /^\d+$/.test(text) ? 6 : 4;
+    const isWeak = isShort(text, least) || commonWords.has(text);
+    const isLong = text.length >= (/^\d+$/.test(text) ? 8 : 6);
+    const inside = kind !== 'name' && isLong ? 'anywhere' : part.edges;
+    this.#put({ kind, text, inside, isFullName: false, isWeak });
+  }
+
+  #put(term: Term): void {
+    const before = this.terms.get(term.text);
+    const finds = (one: Term): number =>
+      (one.isWeak ? 0 : 4) + (one.inside === 'anywhere' ? 2 : 0) + (one.isFullName ? 1 : 0);
+    if (before === undefined || finds(term) > finds(before)) this.terms.set(term.text, term);
+  }
+
+  #date(value: Uint8Array): void {
+    for (const text of Buffer.from(value).toString('latin1').split('\\')) {
+      const day = text.trim().replaceAll('.', '').slice(0, 8);
+      if (/^(?:1[89]|2[01])\d{6}$/.test(day) && day !== '19000101') this.dates.add(day);
+    }
+  }
+
+  #uids(value: Uint8Array): void {
+    for (const text of Buffer.from(value).toString('latin1').split('\\')) {
+      const uid = text.replaceAll(/[\0 ]/g, '');
+      if (uid.length >= 8 && !uid.startsWith('1.2.840.10008.')) this.uids.add(uid);
+    }
+  }
+}
+
+const textVRs: ReadonlySet<VR> = new Set<VR>([
+  'AE',
+  'CS',
+  'LO',
+  'LT',
+  'PN',
+  'SH',
+  'ST',
+  'UC',
+  'UR',
+  'UT',
+  'IS',
+  'DS',
+]);
+
+/** Under `least` letters or digits, or under two characters of a script without spaces. */
+function isShort(text: string, least: number): boolean {
+  if (text.length >= least) return false;
+  for (let i = 0; i < text.length; i++) if (classAt(text, i) === 'cjk') return text.length < 2;
+  return true;
+}
+
+/**
+ * What to search for, from an original dataset (a header or a trailer) with all that is nested in it: names with each part and
+ * both orders, IDs, accession and order numbers, phone numbers, addresses, Chinese identity numbers in any text, dates, UIDs.
+ */
+export function collectTerms(dataset: DataSet, how: TermOptions = {}): LeakTerms {
+  const never = (): boolean => false;
+  const collector = new Collector(how.isKept ?? never, new Collector(never));
+  collector.dataSet(dataset, how.charset ?? []);
+  return collector.result();
+}
+
+/** Both together: header and trailer of a file, or all files of a zip for its entry names. */
+export function mergeTerms(a: LeakTerms, b: LeakTerms): LeakTerms {
+  const terms = new Map(a.terms);
+  for (const [text, term] of b.terms) {
+    const before = terms.get(text);
+    if (before === undefined || (before.isWeak && !term.isWeak)) terms.set(text, term);
+  }
+  return { terms, dates: new Set([...a.dates, ...b.dates]), uids: new Set([...a.uids, ...b.uids]) };
+}
