@@ -1,9 +1,9 @@
 // The partner's side as it really is: a plain OpenSSH server, started for this test.
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -12,6 +12,7 @@ import { FrameReader, packet, uint32 } from '../../src/adapters/sftp-remote/wire
 import { AppError } from '../../src/core/errors.ts';
 import type { Remote, RemoteSource } from '../../src/flow/ports/replication.ts';
 import { missing } from '../support/programs.ts';
+import { startServer } from '../support/sftp-server.ts';
 import { freePort, makeKey, startSshd } from '../support/sshd.ts';
 
 const never = new AbortController().signal;
@@ -55,6 +56,111 @@ void t.test('frames are the same whole, split at random and byte by byte', async
   }
 });
 
+interface Place {
+  readonly remote: Remote;
+  /** A folder at the partner, and the same one on the disk. */
+  readonly root: string;
+  readonly disk: string;
+  readonly by: 'check-file' | 'read-back';
+}
+
+/** What every partner must do, whatever its server. */
+async function remoteContract(t: Test, { remote, root, disk, by }: Place): Promise<void> {
+  const at = (name: string): string => `${root}/${name}`;
+  const on = (name: string): string => join(disk, name);
+
+  await t.test('takes a file of many requests, with its time, byte for byte', async (t) => {
+    const bytes = randomBytes(9_000_001);
+    const how = { offset: 0, sizeBytes: bytes.length, modifiedMs: 1_600_000_000_000 };
+    await remote.ensureFolder(at('a/b/c'));
+    await remote.ensureFolder(at('a/b/c'));
+    t.equal(await remote.put(sourceOf(bytes), at('a/b/c/x.part'), how, never), bytes.length);
+    const whole = { sha256: sha256(bytes), by };
+    t.same(await remote.sha256(at('a/b/c/x.part'), bytes.length, never), whole);
+    const prefix = await remote.sha256(at('a/b/c/x.part'), 1000, never);
+    t.equal(prefix.sha256, sha256(bytes.subarray(0, 1000)));
+    await writeFile(on('a/b/c/x'), 'an older one');
+    await remote.replace(at('a/b/c/x.part'), at('a/b/c/x'));
+    t.ok(bytes.equals(await readFile(on('a/b/c/x'))));
+    t.equal((await stat(on('a/b/c/x'))).mtimeMs, 1_600_000_000_000);
+    t.match(await remote.facts(at('a/b/c/x')), { kind: 'file', sizeBytes: bytes.length });
+    t.match(await remote.facts(at('a/b')), { kind: 'folder' });
+    t.equal(await remote.facts(at('a/b/c/x.part')), undefined);
+  });
+
+  await t.test('several files at once do not mix', async (t) => {
+    const all = Array.from({ length: 8 }, () => randomBytes(700_001));
+    const put = (bytes: Buffer, index: number): Promise<number> => {
+      const how = { offset: 0, sizeBytes: bytes.length, modifiedMs: 0 };
+      return remote.put(sourceOf(bytes), at(`many-${index}`), how, never);
+    };
+    await Promise.all(all.map(put));
+    for (const [index, bytes] of all.entries()) {
+      t.ok(bytes.equals(await readFile(on(`many-${index}`))));
+    }
+  });
+
+  await t.test('goes on behind a prefix, and empties a file that starts anew', async (t) => {
+    const bytes = randomBytes(600_000);
+    await writeFile(on('prefix'), bytes.subarray(0, 250_000));
+    const how = { sizeBytes: bytes.length, modifiedMs: 0 };
+    await remote.put(sourceOf(bytes), at('prefix'), { ...how, offset: 250_000 }, never);
+    t.ok(bytes.equals(await readFile(on('prefix'))));
+    const short = { offset: 0, sizeBytes: 5, modifiedMs: 0 };
+    await remote.put(sourceOf(bytes), at('prefix'), short, never);
+    t.equal((await readFile(on('prefix'))).length, 5);
+  });
+
+  await t.test('a source that ends too early is told; removing twice is fine', async (t) => {
+    const how = { offset: 0, sizeBytes: 100, modifiedMs: 0 };
+    const put = remote.put(sourceOf(Buffer.alloc(10)), at('short'), how, never);
+    t.equal((await codeOf(put)).code, 'SOURCE_CHANGED');
+    await remote.remove(at('short'));
+    await remote.remove(at('short'));
+    t.equal(await remote.facts(at('short')), undefined);
+  });
+
+  await t.test('what it refuses is REMOTE_REFUSED, and the connection goes on', async (t) => {
+    await writeFile(on('file'), '');
+    t.equal((await codeOf(remote.ensureFolder(at('file/below')))).code, 'REMOTE_REFUSED');
+    const how = { offset: 0, sizeBytes: 1, modifiedMs: 0 };
+    const put = remote.put(sourceOf(Buffer.of(1)), at('nowhere/x'), how, never);
+    t.match(await codeOf(put), { code: 'REMOTE_REFUSED', detail: /^status \d to OPEN$/ });
+    t.match(await remote.facts(at('file')), { kind: 'file' });
+  });
+}
+
+void t.test('another Clubhouse as the partner', async (t) => {
+  const server = await startServer();
+  t.teardown(() => server.close());
+  const below = 'ji_brain/club_house/From_UMHS_To_PUHSC';
+  const disk = join(server.home, below);
+  await mkdir(disk, { recursive: true });
+  const remotes = createRemotes({ keyPath: await server.keyFile('UMHS'), timeoutMs: 5_000 });
+  const address = { host: '127.0.0.1', port: server.port, user: 'UMHS' };
+  const { detail } = await codeOf(remotes.connect({ ...address, hostKey: 'SHA256:x' }, never));
+  const hostKey = detail.slice(detail.lastIndexOf('SHA256:'));
+  const remote = await remotes.connect({ ...address, hostKey }, never);
+  t.teardown(() => remote.close());
+  t.ok(remote.hashes, 'it hashes its files itself');
+  await remoteContract(t, { remote, root: `/home/${below}`, disk, by: 'check-file' });
+
+  await t.test('lets the replicator nowhere else', async (t) => {
+    const how = { offset: 0, sizeBytes: 1, modifiedMs: 0 };
+    for (const folder of [
+      'ji_brain/alice/gpg',
+      'ji_brain/club_house/From_PUHSC_To_UMHS',
+      'ji_other',
+    ]) {
+      await mkdir(join(server.home, folder), { recursive: true });
+      t.equal(await remote.facts(`/home/${folder}`), undefined);
+      const put = remote.put(sourceOf(Buffer.of(1)), `/home/${folder}/x`, how, never);
+      t.equal((await codeOf(put)).code, 'REMOTE_REFUSED');
+      t.notOk(existsSync(join(server.home, folder, 'x')));
+    }
+  });
+});
+
 void t.test('a plain OpenSSH partner', { skip: missing('sshd') }, async (t) => {
   const server = await startSshd(['ed25519', 'rsa']);
   t.teardown(() => server.close());
@@ -62,70 +168,9 @@ void t.test('a plain OpenSSH partner', { skip: missing('sshd') }, async (t) => {
   const remote = await remotes.connect(server.address, never);
   t.teardown(() => remote.close());
   const at = (name: string): string => join(server.folder, name);
-
-  await t.test('states its host key and that it cannot hash', async (t) => {
-    t.equal(remote.hostKey, server.address.hostKey);
-    t.equal(remote.hashes, false);
-  });
-
-  await t.test('takes a file of several requests, with its time, byte for byte', async (t) => {
-    const bytes = randomBytes(9_000_001);
-    const how = { offset: 0, sizeBytes: bytes.length, modifiedMs: 1_600_000_000_000 };
-    await remote.ensureFolder(at('a/b/c'));
-    await remote.ensureFolder(at('a/b/c'));
-    t.equal(await remote.put(sourceOf(bytes), at('a/b/c/x.part'), how, never), bytes.length);
-    t.same(await remote.sha256(at('a/b/c/x.part'), bytes.length, never), {
-      sha256: sha256(bytes),
-      by: 'read-back',
-    });
-    t.equal(
-      (await remote.sha256(at('a/b/c/x.part'), 1000, never)).sha256,
-      sha256(bytes.subarray(0, 1000)),
-    );
-    await writeFile(at('a/b/c/x'), 'an older one');
-    await remote.replace(at('a/b/c/x.part'), at('a/b/c/x'));
-    t.ok(bytes.equals(await readFile(at('a/b/c/x'))));
-    t.equal((await stat(at('a/b/c/x'))).mtimeMs, 1_600_000_000_000);
-    t.match(await remote.facts(at('a/b/c/x')), { kind: 'file', sizeBytes: bytes.length });
-    t.match(await remote.facts(at('a/b')), { kind: 'folder' });
-    t.equal(await remote.facts(at('a/b/c/x.part')), undefined);
-  });
-
-  await t.test('goes on behind a prefix, and empties a file that starts anew', async (t) => {
-    const bytes = randomBytes(600_000);
-    await writeFile(at('prefix'), bytes.subarray(0, 250_000));
-    const how = { sizeBytes: bytes.length, modifiedMs: 0 };
-    await remote.put(sourceOf(bytes), at('prefix'), { ...how, offset: 250_000 }, never);
-    t.ok(bytes.equals(await readFile(at('prefix'))));
-    await remote.put(
-      sourceOf(bytes),
-      at('prefix'),
-      { offset: 0, sizeBytes: 5, modifiedMs: 0 },
-      never,
-    );
-    t.equal((await readFile(at('prefix'))).length, 5);
-  });
-
-  await t.test(
-    'a source that ends too early is told, and a missing file to remove is fine',
-    async (t) => {
-      const how = { offset: 0, sizeBytes: 100, modifiedMs: 0 };
-      const put = remote.put(sourceOf(Buffer.alloc(10)), at('short'), how, never);
-      t.equal((await codeOf(put)).code, 'SOURCE_CHANGED');
-      await remote.remove(at('short'));
-      await remote.remove(at('short'));
-      t.equal((await codeOf(remote.sha256(at('a/b/c/x'), 1e9, never))).code, 'REMOTE_MISMATCH');
-    },
-  );
-
-  await t.test('what it refuses is REMOTE_REFUSED, and the connection goes on', async (t) => {
-    await writeFile(at('file'), '');
-    t.equal((await codeOf(remote.ensureFolder(at('file/below')))).code, 'REMOTE_REFUSED');
-    const how = { offset: 0, sizeBytes: 1, modifiedMs: 0 };
-    const put = remote.put(sourceOf(Buffer.of(1)), at('nowhere/x'), how, never);
-    t.match(await codeOf(put), { code: 'REMOTE_REFUSED', detail: /^status \d to OPEN$/ });
-    t.match(await remote.facts(at('file')), { kind: 'file' });
-  });
+  t.equal(remote.hostKey, server.address.hostKey);
+  t.equal(remote.hashes, false, 'it cannot hash');
+  await remoteContract(t, { remote, root: server.folder, disk: server.folder, by: 'read-back' });
 
   await t.test('a pinned key of another type than the first one shown is found', async (t) => {
     const rsa = server.hostKeys[1]?.fingerprint ?? '';
