@@ -78,7 +78,7 @@ const schema = z.strictObject({
     inflateRatio: z.int().min(2).max(100_000).default(1000).describe('Unpacked to packed.'),
     zipEntries: z.int().min(1).max(10_000_000).default(1_000_000).describe('Entries of a zip.'),
     zipDepth: z.int().min(0).max(8).default(2).describe('Zips in zips.'),
-    connections: z.int().min(1).max(10_000).default(200).describe('SFTP connections at once.'),
+    connections: z.int().min(1).max(10_000).default(1000).describe('SFTP connections at once.'),
   }).describe('What is refused as too much.'),
   log: section({
     level: z
@@ -210,3 +210,22 @@ function freeze<T>(value: T): DeepReadonly<T> {
   }
   return value as DeepReadonly<T>;
 }
+
+/** What `init` asks for; the rest of the configuration is the example's. */
+export interface InitRequest {
+  readonly site: string;
+  readonly partner: string | undefined;
+  readonly listen: { readonly host: string; readonly port: number } | undefined;
+}
+
+/** The text of config/clubhouse.example.yaml with the answers in it. */
+export const fillInExample = (example: string, { site, partner, listen }: InitRequest): string =>
+  example
+    .replace(/^site: .*$/m, `site: ${site}`)
+    .replace(/^# partner: .*$/m, (line) => (partner === undefined ? line : `partner: ${partner}`))
+    .replace(/^( {2}host: ).*$/m, (line, key: string) =>
+      listen === undefined ? line : `${key}${JSON.stringify(listen.host)}`,
+    )
+    .replace(/^( {2}port: ).*$/m, (line, key: string) =>
+      listen === undefined ? line : `${key}${listen.port}`,
+    );

@@ -1,17 +1,11 @@
 // A project's field list as a spreadsheet exports it: CSV with a head line, comma or semicolon, a BOM or not.
 
 import { parse } from 'csv-parse/sync';
+import type { ImportRow } from '../core/deid/profile-import.ts';
 import { AppError } from '../core/errors.ts';
 
-export interface FieldRow {
-  /** `PatientAge` or `(0010,1010)`. */
-  readonly tag: string;
-  readonly action: string;
-  readonly value: string | undefined;
-}
-
 /** Throws BAD_INPUT with the line. */
-export function readFieldList(text: string): readonly FieldRow[] {
+export function readFieldList(text: string): readonly ImportRow[] {
   const [head = ''] = text.split('\n', 1);
   const delimiter = head.includes(';') && !head.includes(',') ? ';' : ',';
   let rows: Record<string, string>[];
@@ -32,9 +26,9 @@ export function readFieldList(text: string): readonly FieldRow[] {
     const action = row['action'];
     if (tag === undefined || tag === '' || action === undefined || action === '') {
       throw new AppError('BAD_INPUT', {
-        detail: `row ${index + 1} has no tag or no action; the columns are tag (or keyword), action, value`,
+        detail: `row ${index + 2} has no tag or no action; the columns are tag (or keyword), action, value`,
       });
     }
-    return { tag, action: action.toLowerCase(), value: row['value'] || undefined };
+    return { tag, action, value: row['value'] || undefined, line: index + 2 };
   });
 }

@@ -57,4 +57,9 @@ function tell(error: unknown): number {
   return 1;
 }
 
+// `clubhouse … | head` closes the pipe early: that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
 process.exitCode = await main(hideBin(process.argv));

@@ -1,6 +1,7 @@
 // `clubhouse profile`: the rules of de-identification.
 
 import { basename } from 'node:path';
+import { profileFromRows } from '../../core/deid/profile-import.ts';
 import { readFieldList } from '../field-list.ts';
 import { onApp, readInput, type Command } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
@@ -54,7 +55,7 @@ export const profileCommand: Command = {
           );
           return printTable(
             ['TAG', 'ATTRIBUTE', 'ACTION', 'WHEN', 'FROM'],
-            attributes.map((one) => [one.tag, one.keyword, one.action, one.when, one.from]),
+            attributes.map((one) => [one.tag, one.keyword, one.action, one.when, one.origin]),
             'No attributes.',
           );
         }),
@@ -89,7 +90,7 @@ export const profileCommand: Command = {
         onApp(async (app, args) => {
           const rows = readFieldList((await readInput(args.file)).toString('utf8'));
           const name = args.name ?? stem(args.file);
-          const changed = await app.profiles.keep(name, app.profileFromRows(rows), undefined);
+          const changed = await app.profiles.keep(name, profileFromRows(rows), undefined);
           const what = changed ? 'Made' : 'It was there already:';
           print(`${what} config/profiles/${name}.yaml with ${rows.length} rules.`);
         }),
@@ -111,6 +112,7 @@ export const profileCommand: Command = {
             for (const { tag, keyword, action, count } of one.actions) {
               print(`  ${tag} ${keyword} ${action}${count > 1 ? ` ×${count}` : ''}`);
             }
+            for (const { name, reason } of one.leftOut) print(`  left out: ${name} (${reason})`);
           }
         }),
       )

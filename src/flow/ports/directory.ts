@@ -148,3 +148,10 @@ export interface InstanceFiles {
   /** Whole or not at all. */
   writeProfile(name: string, text: string): Promise<void>;
 }
+
+/** One thing that `clubhouse doctor` looked at. */
+export interface Finding {
+  readonly check: string;
+  readonly state: 'ok' | 'warning' | 'error';
+  readonly text: string;
+}

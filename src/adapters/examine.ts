@@ -1,0 +1,115 @@
+// What `clubhouse doctor` looks at on the disk and in the database.
+
+import { lstat, readdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql, type Kysely } from 'kysely';
+import { AppError } from '../core/errors.ts';
+import type { InstancePaths } from '../core/instance.ts';
+import type { Finding } from '../flow/ports/directory.ts';
+import { fingerprintOfFile } from './keys.ts';
+import { loadSecrets } from './secrets.ts';
+import type { AuditLog } from './sql/audit.ts';
+import type { Database } from './sql/schema.ts';
+
+const gigabyte = 1024 ** 3;
+
+/** Modes, keys, room on the disk. */
+export async function examineFiles(paths: InstancePaths): Promise<readonly Finding[]> {
+  return [
+    await modes(paths),
+    ...(await keys(paths)),
+    await oneFileSystem(paths),
+    await room(paths),
+  ];
+}
+
+/** Is everything of ours for our own account alone? */
+async function modes(paths: InstancePaths): Promise<Finding> {
+  const open: string[] = [];
+  const look = async (path: string): Promise<void> => {
+    const facts = await lstat(path).catch(() => undefined);
+    if (facts !== undefined && !facts.isSymbolicLink() && (facts.mode & 0o077) !== 0) {
+      open.push(path);
+    }
+  };
+  for (const path of [paths.config, paths.profiles, paths.data, paths.tree, paths.spool]) {
+    await look(path);
+  }
+  for (const folder of [paths.keys, paths.state]) {
+    await look(folder);
+    for (const name of await readdir(folder).catch(() => [])) {
+      if (name !== 'README.md') await look(join(folder, name));
+    }
+  }
+  const shown = open.slice(0, 5).join(', ');
+  return open.length === 0
+    ? { check: 'modes', state: 'ok', text: 'files and folders are for our own account alone' }
+    : { check: 'modes', state: 'error', text: `others can read ${shown}; chmod go-rwx` };
+}
+
+async function keys(paths: InstancePaths): Promise<readonly Finding[]> {
+  const all: Finding[] = [];
+  for (const path of [...paths.hostKeys, paths.replicatorKey]) {
+    const name = `keys/${path.slice(paths.keys.length + 1)}`;
+    all.push(await tried(name, () => fingerprintOfFile(path, name)));
+  }
+  all.push(
+    await tried('keys/master.key', async () => {
+      await loadSecrets(paths.masterKey);
+      return 'is there';
+    }),
+  );
+  return all;
+}
+
+async function tried(check: string, look: () => Promise<string>): Promise<Finding> {
+  try {
+    return { check, state: 'ok', text: await look() };
+  } catch (error) {
+    return {
+      check,
+      state: 'error',
+      text: error instanceof AppError ? error.message : 'unreadable',
+    };
+  }
+}
+
+/** Publishing is a rename, so the spool and the tree must be on one file system. */
+async function oneFileSystem(paths: InstancePaths): Promise<Finding> {
+  const devices = await Promise.all(
+    [paths.tree, paths.spool].map(async (p) => (await lstat(p)).dev),
+  );
+  return devices[0] === devices[1]
+    ? { check: 'spool', state: 'ok', text: 'on the file system of data/home' }
+    : {
+        check: 'spool',
+        state: 'error',
+        text: 'data/spool must be on the file system of data/home',
+      };
+}
+
+async function room({ data }: InstancePaths): Promise<Finding> {
+  const { bavail, bsize, blocks } = await statfs(data);
+  const free = bavail * bsize;
+  const text = `${(free / gigabyte).toFixed(1)} GB free`;
+  const isLittle = free < 10 * gigabyte || bavail < blocks / 20;
+  return { check: 'disk', state: isLittle ? 'warning' : 'ok', text };
+}
+
+/** SQLite's own check, and the chain of the audit trail. */
+export async function examineDatabase(
+  db: Kysely<Database>,
+  audit: AuditLog,
+): Promise<readonly Finding[]> {
+  const { rows } = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
+  const isWhole = rows.length === 1 && rows[0]?.integrity_check === 'ok';
+  const broken = await audit.firstBroken(db);
+  return [
+    isWhole
+      ? { check: 'database', state: 'ok', text: 'whole' }
+      : { check: 'database', state: 'error', text: 'damaged; restore it from a backup' },
+    broken === undefined
+      ? { check: 'audit', state: 'ok', text: 'the trail is whole' }
+      : { check: 'audit', state: 'error', text: `the trail is broken from entry ${broken} on` },
+  ];
+}

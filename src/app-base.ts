@@ -1,0 +1,124 @@
+// What commands and the server both stand on: the configuration, the keys, the database and the stores of one instance. Part
+// of the composition root, see app.ts.
+
+import { randomUUID } from 'node:crypto';
+import { basename, join } from 'node:path';
+import { loadConfig, type Config } from './config.ts';
+import { instancePaths, type InstancePaths } from './core/instance.ts';
+import { systemClock } from './adapters/clock.ts';
+import { createInstanceFiles, ensureInstanceFolders } from './adapters/instance-files.ts';
+import { fingerprintOfFile, sshKeys } from './adapters/keys.ts';
+import { recipientKeys } from './adapters/openpgp/recipient-keys.ts';
+import { argonPasswords } from './adapters/passwords.ts';
+import { loadSecrets, type Secrets } from './adapters/secrets.ts';
+import { createRemotes } from './adapters/sftp-remote/remote.ts';
+import { AuditLog } from './adapters/sql/audit.ts';
+import { createDeliveries } from './adapters/sql/deliveries.ts';
+import { createLeases } from './adapters/sql/leases.ts';
+import { SqlMembers } from './adapters/sql/members.ts';
+import { createOutgoingRows } from './adapters/sql/outgoing.ts';
+import { createPartners } from './adapters/sql/partners.ts';
+import { SqlProjects } from './adapters/sql/projects.ts';
+import { SqlRecipients } from './adapters/sql/recipients.ts';
+import { openSqlite, type OpenDatabase } from './adapters/sql/sqlite.ts';
+import { createUploadStore } from './adapters/sql/uploads.ts';
+import type { AdminParts } from './flow/admin/parts.ts';
+import type { Log } from './flow/ports/clock.ts';
+import type { Deliveries } from './flow/ports/deliveries.ts';
+import type { ProcessLimits } from './flow/ports/processing.ts';
+import type { Remotes } from './flow/ports/replication.ts';
+import type { Storage } from './flow/ports/storage.ts';
+import { type ReplicatorParts } from './flow/replicate.ts';
+import { packageRoot } from './package-root.ts';
+import { SqlCrosswalk } from './adapters/sql/crosswalk.ts';
+
+/** Everything that both commands and the server stand on. */
+export interface Base {
+  readonly paths: InstancePaths;
+  readonly config: Config;
+  readonly secrets: Secrets;
+  readonly database: OpenDatabase;
+  readonly audit: AuditLog;
+  readonly deliveries: Deliveries;
+  readonly parts: AdminParts;
+}
+
+export async function openBase(home: string, actor: 'cli' | 'server'): Promise<Base> {
+  const clock = systemClock;
+  const paths = instancePaths(home);
+  const config = await loadConfig(paths.config);
+  const secrets = await loadSecrets(paths.masterKey);
+  await ensureInstanceFolders(paths);
+  const database = await openSqlite(paths.database);
+  const { db } = database;
+  const audit = new AuditLog(secrets.derive('audit'), clock);
+  const tools = { db, audit, clock, actor };
+  const parts = {
+    site: config.site,
+    defaultPartner: config.partner,
+    projects: new SqlProjects(tools),
+    members: new SqlMembers(tools),
+    recipients: new SqlRecipients(tools),
+    partners: createPartners({ db, audit, clock }),
+    recipientKeys,
+    passwords: argonPasswords,
+    sshKeys,
+    files: createInstanceFiles(paths, join(packageRoot, 'config', 'profiles')),
+    clock,
+  };
+  const deliveries = createDeliveries({ db, audit, clock });
+  return { paths, config, secrets, database, audit, deliveries, parts };
+}
+
+export const limitsOf = ({ limits }: Config): ProcessLimits => ({
+  headerBytes: limits.header,
+  inflatedBytes: limits.inflated,
+  inflateRatio: limits.inflateRatio,
+  zipEntries: limits.zipEntries,
+  zipDepth: limits.zipDepth,
+});
+
+/** One line a host key: name of its file and `SHA256:…`. */
+export const hostKeysOf = (paths: InstancePaths): Promise<readonly string[]> =>
+  Promise.all(
+    paths.hostKeys.map(async (path) => {
+      const name = basename(path);
+      return `${name} ${await fingerprintOfFile(path, `keys/${name}`)}`;
+    }),
+  );
+
+export const remotesOf = ({ paths }: Base): Remotes =>
+  createRemotes({ keyPath: paths.replicatorKey });
+
+export function replicatorParts(base: Base, storage: Storage, log: Log): ReplicatorParts {
+  const { config, parts, audit, database } = base;
+  const { db } = database;
+  const { clock, partners } = parts;
+  return {
+    site: config.site,
+    everyMs: config.replication.every,
+    eager: config.replication.eager,
+    settleMs: config.intake.settle,
+    temporaryNames: config.intake.temporaryNames,
+    storage,
+    partners,
+    deliveries: base.deliveries,
+    leases: createLeases(db, clock),
+    outgoing: createOutgoingRows(db, clock),
+    uploads: createUploadStore({ db, audit, clock }),
+    remotes: remotesOf(base),
+    owner: randomUUID(),
+    clock,
+    log,
+  };
+}
+
+/** The crosswalk of this instance. */
+export const crosswalkOf = ({ database, audit, secrets, parts }: Base): SqlCrosswalk =>
+  new SqlCrosswalk({
+    db: database.db,
+    audit,
+    clock: parts.clock,
+    sealingKey: secrets.derive('crosswalk'),
+    projectKeys: (projectId) => secrets.projectKeys(projectId),
+  });

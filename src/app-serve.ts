@@ -1,0 +1,137 @@
+// Builds and runs the server of one instance: SFTP, intake, workers, replication. Part of the composition root, see app.ts.
+
+import { randomUUID } from 'node:crypto';
+import { createLog } from './adapters/log.ts';
+import { takeServeLock } from './adapters/serve-lock.ts';
+import { createSftpServer, type SftpServer } from './adapters/sftp-server/listen.ts';
+import { createAccounts } from './adapters/sql/accounts.ts';
+import { createJobStore } from './adapters/sql/jobs.ts';
+import { createReceiptStore } from './adapters/sql/receipts.ts';
+import { createUploadStore } from './adapters/sql/uploads.ts';
+import { createStorage } from './adapters/storage.ts';
+import { createWorkerPool } from './adapters/worker-pool/pool.ts';
+import {
+  crosswalkOf,
+  hostKeysOf,
+  limitsOf,
+  openBase,
+  replicatorParts,
+  type Base,
+} from './app-base.ts';
+import { instancePaths } from './core/instance.ts';
+import { createProjectFacts } from './flow/admin/facts.ts';
+import { createGate } from './flow/gate.ts';
+import { createIntake } from './flow/intake.ts';
+import type { Log } from './flow/ports/clock.ts';
+import type { Intake } from './flow/ports/intake.ts';
+import type { Processor } from './flow/ports/processing.ts';
+import type { Storage } from './flow/ports/storage.ts';
+import { createReplicator } from './flow/replicate.ts';
+import { createWorker, type Worker } from './flow/worker.ts';
+
+export interface RunningServer {
+  readonly host: string;
+  readonly port: number;
+  readonly hostKeys: readonly string[];
+  readonly log: Log;
+  /** Ends sessions, gives back what is in work, closes the database. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Serves the instance in `home`: puts right what a crash left, then listens. Throws CONFIG_INVALID, or BUSY when another
+ * process serves it or has the port.
+ */
+export async function serve(home: string): Promise<RunningServer> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    return { ...(await startAll(home, undo)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Each thing that starts puts how it ends on `undo`; the last one that started ends first. */
+async function startAll(
+  home: string,
+  undo: (() => Promise<void> | void)[],
+): Promise<Omit<RunningServer, 'stop'>> {
+  const base = await openBase(home, 'server');
+  undo.push(() => base.database.close());
+  const lock = takeServeLock(instancePaths(home).serveLock);
+  // The lock goes last of all, when nothing of this process touches the instance any more.
+  undo.unshift(() => lock.release());
+  const { config, paths } = base;
+  const log = createLog(config.log.level);
+  const storage = await createStorage({ home: paths.tree, spool: paths.spool });
+  undo.push(() => storage.close());
+  const processor = createWorkerPool({ crosswalk: crosswalkOf(base), width: config.workers });
+  undo.push(() => processor.stop());
+  const replicator = createReplicator(replicatorParts(base, storage, log));
+  const { worker, intake } = flowOf(base, { storage, processor, log });
+  await worker.start();
+  undo.push(() => worker.stop());
+  const server = sftpOf(base, { storage, intake, log });
+  const { port } = await server.listen();
+  undo.push(() => server.close());
+  replicator.start();
+  undo.push(() => replicator.stop());
+  return { host: config.listen.host, port, hostKeys: await hostKeysOf(paths), log };
+}
+
+function flowOf(
+  { config, database, audit, secrets, parts }: Base,
+  { storage, processor, log }: { storage: Storage; processor: Processor; log: Log },
+): { worker: Worker; intake: Intake } {
+  const { db, dataVersion } = database;
+  const { clock } = parts;
+  const store = { db, audit, clock };
+  const shared = {
+    uploads: createUploadStore(store),
+    storage,
+    gate: createGate(),
+    clock,
+    log,
+    settleMs: config.intake.settle,
+  };
+  const worker = createWorker({
+    ...shared,
+    jobs: createJobStore(store),
+    receipts: createReceiptStore(db),
+    processor,
+    facts: createProjectFacts(parts),
+    projectKeys: (projectId) => secrets.projectKeys(projectId),
+    limits: limitsOf(config),
+    site: config.site,
+    owner: randomUUID(),
+    dataVersion,
+    temporaryNames: config.intake.temporaryNames,
+    settings: { partialHoldMs: config.intake.partialHold, retainMs: config.intake.retain },
+  });
+  return { worker, intake: createIntake(shared) };
+}
+
+function sftpOf(
+  { config, paths, database, audit, parts }: Base,
+  { storage, intake, log }: { storage: Storage; intake: Intake; log: Log },
+): SftpServer {
+  const { members, projects, passwords, clock } = parts;
+  const { db, dataVersion } = database;
+  return createSftpServer({
+    config: {
+      ...config.listen,
+      site: config.site,
+      hostKeys: paths.hostKeys,
+      limits: { connections: config.limits.connections },
+    },
+    accounts: createAccounts({ db, audit, clock, members, projects, passwords, dataVersion }),
+    intake,
+    storage,
+    log,
+    clock,
+  });
+}

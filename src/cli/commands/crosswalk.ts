@@ -1,0 +1,80 @@
+// `clubhouse crosswalk`: who is behind which subject code. What is exported is the very thing that everything else hides.
+
+import { parse } from 'csv-parse/sync';
+import { AppError } from '../../core/errors.ts';
+import { onApp, readInput, type Command } from '../context.ts';
+import { iso, isTerminal, print, printJson, warn } from '../output.ts';
+
+const project = { type: 'string', demandOption: true, requiresArg: true } as const;
+
+export const crosswalkCommand: Command = {
+  command: 'crosswalk',
+  describe: 'Who is behind which subject code',
+  builder: (y) =>
+    y
+      .command(
+        'export',
+        'All codes of a project with their patients, as CSV; audited',
+        (a) =>
+          a
+            .option('project', project)
+            .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+            .example('$0 crosswalk export --project brain > crosswalk.csv', ''),
+        onApp(async (app, args) => {
+          const rows = await app.crosswalk.export(args.project);
+          if (isTerminal()) warn('this list names patients; it must not leave this site');
+          if (args.json) {
+            return printJson(rows.map((row) => ({ ...row, createdAt: iso(row.createdAt) })));
+          }
+          print('code,patientID,issuer,patientName,birthDate,sex,dateOffsetDays,createdAt');
+          for (const row of rows) {
+            const { code, patientID, issuer, patientName, birthDate, sex } = row;
+            const cells = [code, patientID, issuer, patientName, birthDate, sex];
+            print([...cells.map(cell), row.dateOffsetDays, iso(row.createdAt)].join(','));
+          }
+        }),
+      )
+      .command(
+        'import <file>',
+        'Codes that were given elsewhere: CSV with patientID, code and perhaps issuer',
+        (a) =>
+          a
+            .positional('file', { type: 'string', demandOption: true })
+            .option('project', project)
+            .example('$0 crosswalk import codes.csv --project brain', ''),
+        onApp(async (app, args) => {
+          const rows = readRows((await readInput(args.file)).toString('utf8'));
+          const { added, unchanged } = await app.crosswalk.import(args.project, rows);
+          print(
+            `Added ${added} codes to project ${args.project}; ${unchanged} were there already.`,
+          );
+        }),
+      )
+      .demandCommand(1, 'crosswalk export or import?'),
+  handler: () => {},
+};
+
+/** Quoted always; what a spreadsheet would take for a formula gets an apostrophe in front. */
+const cell = (text: string): string =>
+  `"${text.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+
+function readRows(text: string): { patientID: string; issuer: string; code: string }[] {
+  let rows: Record<string, string>[];
+  try {
+    rows = parse(text, {
+      bom: true,
+      columns: (heads: string[]) => heads.map((head) => head.trim().toLowerCase()),
+      skip_empty_lines: true,
+    });
+  } catch {
+    // The library's own message quotes the line, which names a patient.
+    throw new AppError('BAD_INPUT', { detail: 'the file is not CSV with a head line' });
+  }
+  return rows.map((row, index) => {
+    const { patientid, issuer = '', code } = row;
+    if (!patientid || !code) {
+      throw new AppError('BAD_INPUT', { detail: `row ${index + 1} has no patientID or no code` });
+    }
+    return { patientID: patientid, issuer, code: code.trim() };
+  });
+}

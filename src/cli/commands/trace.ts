@@ -1,0 +1,51 @@
+// `clubhouse trace FILE`: everything that ever happened to one file.
+
+import { AppError } from '../../core/errors.ts';
+import { onApp, type Command } from '../context.ts';
+import { iso, print, printJson, shortTime } from '../output.ts';
+
+export const traceCommand: Command = {
+  command: 'trace <file>',
+  describe: 'Everything that ever happened to one file',
+  builder: (y) =>
+    y
+      .positional('file', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Its path for the client or the end of it, the published name, or an id',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+      .example('$0 trace /home/ji_brain/alice/gpg/series/1.dcm', '')
+      .example('$0 trace CT_2_14_a1b2c3d4.dcm.gpg', ''),
+  handler: onApp(async (app, args) => {
+    const { uploads, jobs, entries } = await app.trace(String(args['file']));
+    if (args['json'] === true) {
+      return printJson({
+        uploads: uploads.map((row) => ({
+          ...row,
+          createdAt: iso(row.createdAt),
+          rawRemovedAt: iso(row.rawRemovedAt),
+        })),
+        jobs: jobs.map((row) => ({
+          ...row,
+          publishedAt: iso(row.publishedAt),
+          deliveredAt: iso(row.deliveredAt),
+        })),
+        entries: entries.map((row) => ({ ...row, at: iso(row.at) })),
+      });
+    }
+    if (uploads.length === 0) throw new AppError('NOT_FOUND', { detail: 'no such file was seen' });
+    for (const one of uploads) {
+      print(
+        `${one.path}, generation ${one.generation}, ${one.bytes} bytes, ${shortTime(one.createdAt)}`,
+      );
+    }
+    for (const job of jobs) {
+      const where = job.output === null ? '' : ` as ${job.output}`;
+      print(`to ${job.partner || 'nobody yet'}: ${job.state} ${job.reason ?? ''}${where}`);
+    }
+    for (const row of entries) {
+      print(`${iso(row.at) ?? ''} ${row.actor} ${row.action} ${JSON.stringify(row.detail)}`);
+    }
+  }),
+};
