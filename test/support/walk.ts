@@ -1,9 +1,8 @@
 // Walks a file in pieces of chosen sizes and puts the events into one value that can be compared.
 
 import { createHash } from 'node:crypto';
-import type { BulkHeader, DataSet, FileHead, WalkerEvent } from '../../src/core/dicom/dataset.ts';
-import { inflateDataSet } from '../../src/core/dicom/inflate.ts';
-import { createWalker } from '../../src/core/dicom/walker.ts';
+import type { BulkHeader, DataSet, FileHead } from '../../src/core/dicom/dataset.ts';
+import { walk } from '../../src/core/dicom/walk.ts';
 
 export interface Walked {
   readonly head: FileHead;
@@ -35,20 +34,6 @@ export const threeWays: Readonly<Record<string, (bytes: Uint8Array) => Uint8Arra
   split,
   'byte by byte': cut(1),
 };
-
-async function* walk(pieces: Uint8Array[], some: typeof limits): AsyncGenerator<WalkerEvent> {
-  const walker = createWalker(some);
-  for (const [i, piece] of pieces.entries()) {
-    const events = walker.push(piece);
-    yield* events;
-    const last = events.at(-1);
-    if (last?.kind !== 'head' || !last.head.deflated) continue;
-    const rest = [walker.takeRest(), ...pieces.slice(i + 1)];
-    for await (const bytes of inflateDataSet(rest, some)) yield* walker.push(bytes);
-    break;
-  }
-  yield* walker.end();
-}
 
 export async function walkAll(pieces: Uint8Array[], some = limits): Promise<Walked> {
   let head: FileHead | undefined;

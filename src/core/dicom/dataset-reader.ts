@@ -3,7 +3,7 @@
 
 import { AppError } from '../errors.ts';
 import { ByteQueue } from './byte-queue.ts';
-import type { DataSet, Element, Encoding, SequenceElement, Tag } from './dataset.ts';
+import type { DataSet, Element, Encoding, SequenceElement, Tag, ValueElement } from './dataset.ts';
 import { isForbiddenGroup, lookup } from './dictionary.ts';
 import {
   itemEndTag,
@@ -199,44 +199,10 @@ export class DataSetReader {
     this.#input.skip(size);
     const value = this.#input.take(length);
     frame.last = tag;
-    frame.elements.push(
-      (vr === 'UN' ? this.#hiddenSequence(tag, value, offset, size) : undefined) ?? {
-        kind: 'value',
-        tag,
-        vr,
-        value,
-        offset,
-      },
-    );
+    const element: ValueElement = { kind: 'value', tag, vr, value, offset };
+    const isHidden = vr === 'UN' && lookup(tag)?.vrs[0] === 'SQ';
+    frame.elements.push((isHidden ? openHiddenSequence(element) : undefined) ?? element);
     return 'on';
-  }
-
-  /** UN that the dictionary knows as a sequence: if it is one to the last byte, it is taken as one. */
-  #hiddenSequence(
-    tag: Tag,
-    value: Uint8Array,
-    offset: number,
-    size: number,
-  ): SequenceElement | undefined {
-    if (lookup(tag)?.vrs[0] !== 'SQ') return undefined;
-    const input = new ByteQueue(offset + size);
-    const reader = new DataSetReader(input, {
-      encoding: implicitLittle,
-      encapsulated: false,
-      headerBytes: value.length,
-      bulkTags: new Set(),
-    });
-    const header: ElementHeader = { tag, vr: 'UN', length: value.length, size: 12 };
-    reader.openSequence(header, offset, offset + size + value.length, implicitLittle);
-    input.push(value);
-    try {
-      reader.read();
-    } catch (error) {
-      if (error instanceof AppError) return undefined;
-      throw error;
-    }
-    const [element] = reader.takeDataSet().elements;
-    return reader.isWhole && element?.kind === 'sequence' ? element : undefined;
   }
 
   #inSequence(frame: SequenceFrame): 'more' | 'on' {
@@ -345,4 +311,31 @@ export class DataSetReader {
       throw new AppError('DICOM_TOO_LARGE', { at, detail: 'too many elements' });
     }
   }
+}
+
+/**
+ * The sequence that a value of VR UN holds (PS3.5 §6.2.2 note 2: implicit little endian, whatever the file is), or undefined
+ * where the bytes are not one to the last of them. The walker asks this for tags that the dictionary knows as sequences;
+ * for private ones only those can ask who know what the creator puts there.
+ */
+export function openHiddenSequence(element: ValueElement): SequenceElement | undefined {
+  const { tag, value, offset } = element;
+  const input = new ByteQueue(Math.max(offset, 0) + 12);
+  const reader = new DataSetReader(input, {
+    encoding: implicitLittle,
+    encapsulated: false,
+    headerBytes: value.length,
+    bulkTags: new Set(),
+  });
+  const header: ElementHeader = { tag, vr: 'UN', length: value.length, size: 12 };
+  reader.openSequence(header, offset, input.position + value.length, implicitLittle);
+  input.push(value);
+  try {
+    reader.read();
+  } catch (error) {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  }
+  const [found] = reader.takeDataSet().elements;
+  return reader.isWhole && found?.kind === 'sequence' ? found : undefined;
 }

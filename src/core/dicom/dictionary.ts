@@ -20,17 +20,20 @@ const exact = new Map<Tag, DictionaryEntry>();
 const patterns: DictionaryEntry[] = [];
 const byKeyword = new Map<string, DictionaryEntry>();
 
+const hex = (digits: string): number => Number.parseInt(digits, 16);
+
 for (const line of dictionaryTable.split('\n')) {
   const [digits = '', keyword = '-', vrs = '-', ...vm] = line.split(' ');
+  const isPattern = digits.includes('x');
   const entry: DictionaryEntry = {
-    tag: Number.parseInt(digits.replaceAll('x', '0'), 16),
-    mask: Number.parseInt(digits.replace(/[^x]/g, 'F').replaceAll('x', '0'), 16),
+    tag: hex(isPattern ? digits.replaceAll('x', '0') : digits),
+    mask: isPattern ? hex(digits.replace(/[^x]/g, 'F').replaceAll('x', '0')) : 0xffffffff,
     keyword: keyword === '-' ? '' : keyword,
     vrs: vrs === '-' ? [] : (vrs.split('/') as VR[]),
     vm: vm.join(' '),
   };
-  if (entry.mask === 0xffffffff) exact.set(entry.tag, entry);
-  else patterns.push(entry);
+  if (isPattern) patterns.push(entry);
+  else exact.set(entry.tag, entry);
   if (entry.keyword !== '') byKeyword.set(entry.keyword, entry);
 }
 

@@ -12,15 +12,25 @@ export const itemEndTag: Tag = 0xfffee00d;
 export const sequenceEndTag: Tag = 0xfffee0dd;
 
 /** VRs with a length of 16 bits (PS3.5 table 7.1-2); all others have two reserved bytes and 32 bits. */
-const shortForm: ReadonlySet<string> = new Set(
-  'AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US'.split(' '),
-);
-const longForm: ReadonlySet<string> = new Set('OB OD OF OL OV OW SQ SV UC UN UR UT UV'.split(' '));
+const shortForm = 'AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US'.split(
+  ' ',
+) as VR[];
+const longForm = 'OB OD OF OL OV OW SQ SV UC UN UR UT UV'.split(' ') as VR[];
 
-export const isShortForm = (vr: VR): boolean => shortForm.has(vr);
+interface Form {
+  readonly vr: VR;
+  readonly isShort: boolean;
+}
 
-export const isVR = (letters: string): letters is VR =>
-  shortForm.has(letters) || longForm.has(letters);
+/** By the two letters as one number: this is looked up for every element of every file. */
+const forms = new Map<number, Form>();
+const code = (first: number, second: number): number => first * 0x100 + second;
+for (const vr of [...shortForm, ...longForm]) {
+  forms.set(code(vr.charCodeAt(0), vr.charCodeAt(1)), { vr, isShort: shortForm.includes(vr) });
+}
+
+const shorts: ReadonlySet<VR> = new Set(shortForm);
+export const isShortForm = (vr: VR): boolean => shorts.has(vr);
 
 export interface ElementHeader {
   readonly tag: Tag;
@@ -50,9 +60,10 @@ export function readElementHeader(input: ByteQueue, encoding: Encoding): Element
   if (!encoding.explicitVR) {
     return { tag, vr: implicitVR(tag), length: input.uint32(4, big), size: 8 };
   }
-  const vr = String.fromCharCode(input.at(4), input.at(5));
-  if (!isVR(vr)) throw malformed(input.position, tag, 'unknown VR');
-  if (shortForm.has(vr)) return { tag, vr, length: input.uint16(6, big), size: 8 };
+  const form = forms.get(code(input.at(4), input.at(5)));
+  if (form === undefined) throw malformed(input.position, tag, 'unknown VR');
+  const { vr } = form;
+  if (form.isShort) return { tag, vr, length: input.uint16(6, big), size: 8 };
   if (input.available < 12) return undefined;
   // the two reserved bytes are not looked at: real files leave rubbish in them, and they are never written again
   return { tag, vr, length: input.uint32(8, big), size: 12 };

@@ -16,6 +16,7 @@ import { BulkReader } from './bulk-reader.ts';
 import { ByteQueue } from './byte-queue.ts';
 import type { FileHead, Tag, WalkerEvent } from './dataset.ts';
 import { DataSetReader } from './dataset-reader.ts';
+import { isGroupLength } from './dictionary.ts';
 import { malformed, undefinedLength, type ElementHeader } from './element-header.ts';
 import { readFileMeta } from './file-meta.ts';
 import { sniff, sniffBytes } from './sniff.ts';
@@ -92,7 +93,8 @@ class FileWalker implements Walker {
     const dataset = reader.takeDataSet();
     if (this.#hadBulk) this.#events.push({ kind: 'trailer', dataset });
     else {
-      if (dataset.elements.length === 0) throw this.#truncated();
+      // nothing, or nothing but group lengths: the file was cut before its first element
+      if (dataset.elements.every(({ tag }) => isGroupLength(tag))) throw this.#truncated();
       this.#events.push({ kind: 'header', dataset });
       this.#events.push({ kind: 'trailer', dataset: { elements: [] } });
     }

@@ -1,7 +1,10 @@
 // The walker's promises: the same events however the bytes come, and no byte that was not understood.
 
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { type DataSet, type Element } from '../../../src/core/dicom/dataset.ts';
+import { openHiddenSequence } from '../../../src/core/dicom/dataset-reader.ts';
+import { walk } from '../../../src/core/dicom/walk.ts';
 import { createWalker } from '../../../src/core/dicom/walker.ts';
 import {
   ctElements,
@@ -187,6 +190,12 @@ void t.test('UN that holds a sequence is read as one, and else stays bytes', asy
     );
     t.match(find(header, element.tag), { kind: 'value', vr: 'UN' });
   }
+  const hidden = (value: Uint8Array): unknown =>
+    openHiddenSequence({ kind: 'value', tag: 0x00091001, vr: 'UN', value, offset: 0 });
+  const implicitItem = Buffer.from('feff00e00a000000080000010200000041 42'.replace(' ', ''), 'hex');
+  t.match(hidden(implicitItem), { kind: 'sequence', items: [{ elements: [{ vr: 'SH' }] }] });
+  t.equal(hidden(Buffer.concat([implicitItem, Buffer.alloc(2)])), undefined);
+  t.match(hidden(Buffer.alloc(0)), { items: [] });
 });
 
 void t.test('in implicit VR a private element of undefined length is a sequence', async (t) => {
@@ -317,6 +326,10 @@ const refused: Record<string, [code: string, bytes: Uint8Array, limits?: typeof 
     'DICOM_TRUNCATED',
     ctSlice({ transferSyntax: syntaxes.rle }).subarray(0, -8),
   ],
+  'a header that is cut behind a group length': [
+    'DICOM_TRUNCATED',
+    dicomFile({ elements: [el(0x00080000, 'UL', 100)] }),
+  ],
   'a header that is cut': ['DICOM_TRUNCATED', ctSlice().subarray(0, 500)],
   'a deflated stream that is cut': [
     'DICOM_TRUNCATED',
@@ -419,6 +432,38 @@ void t.test('a cut at any place is never taken for a whole file with pixels', as
   }
 });
 
+void t.test('who stops early leaves nothing open, deflated or not', async (t) => {
+  for (const transferSyntax of [syntaxes.explicit, syntaxes.deflated]) {
+    const bytes = ctSlice({ transferSyntax, size: 512 });
+    for (const last of ['head', 'header', 'bulk']) {
+      let isClosed = false;
+      const source = (function* () {
+        try {
+          yield* cut(1000)(bytes);
+        } finally {
+          isClosed = true;
+        }
+      })();
+      for await (const event of walk(source, limits)) if (event.kind === last) break;
+      t.ok(isClosed, `${transferSyntax} after ${last}`);
+    }
+  }
+});
+
+void t.test('an error of the source comes through as it is', async (t) => {
+  const trouble = new Error('disk');
+  for (const transferSyntax of [syntaxes.explicit, syntaxes.deflated]) {
+    const bytes = ctSlice({ transferSyntax });
+    const source = (function* () {
+      yield bytes.subarray(0, 900);
+      throw trouble;
+    })();
+    await t.rejects(async () => {
+      for await (const event of walk(source, limits)) void event.kind;
+    }, trouble);
+  }
+});
+
 void t.test('a large value costs no more when it comes byte by byte', async (t) => {
   const value = Buffer.alloc(1 << 20, 3);
   const bytes = dicomFile({ elements: [...first, el(0x00420011, 'OB', value)] });
@@ -441,9 +486,12 @@ void t.test(
       if (expected === 'deid') t.ok(walked, name, { got });
       else if (expected === 'reject') t.match(got, /^DICOM_(MALFORMED|TRUNCATED)/, name);
       else if (expected === 'nondicom') t.match(got, /^DICOM_NOT_DICOM/, name);
-      t.same(await outcome(split(bytes)), got, `${name}, split`);
-      if (bytes.length < 40_000) t.same(await outcome(cut(1)(bytes)), got, `${name}, byte by byte`);
-      else t.same(await outcome(cut(997)(bytes)), got, `${name}, in pieces`);
+      const same = async (pieces: Uint8Array[], way: string): Promise<void> => {
+        t.ok(isDeepStrictEqual(await outcome(pieces), got), `${name}, ${way}`);
+      };
+      await same(split(bytes), 'split');
+      await same(cut(997)(bytes), 'in pieces');
+      if (bytes.length < 20_000) await same(cut(1)(bytes), 'byte by byte');
     }
   },
 );

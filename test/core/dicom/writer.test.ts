@@ -33,7 +33,7 @@ import {
   syntaxes,
   type TestElement,
 } from '../../support/dicom.ts';
-import { plain, walkAll, whole, type Walked } from '../../support/walk.ts';
+import { outcome, plain, walkAll, whole, type Walked } from '../../support/walk.ts';
 import { corpusFiles } from './corpus.ts';
 
 const ids = { sopClassUID: '1.2.840.10008.5.1.4.1.1.2', sopInstanceUID: '2.25.1234567' };
@@ -254,6 +254,32 @@ void t.test('reading what was written gives the same dataset, for any dataset', 
     },
   );
   await fc.assert(property, { numRuns: 60 });
+});
+
+void t.test('a damaged file is refused, or comes out as a file that reads the same', async (t) => {
+  const files = Object.values(syntaxes).map((transferSyntax) =>
+    ctSlice({ transferSyntax, size: 4 }),
+  );
+  const property = fc.asyncProperty(
+    fc.constantFrom(...files),
+    fc.array(fc.tuple(fc.nat(1100), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+    fc.nat(3000),
+    async (file, changes, at) => {
+      const bytes = Buffer.from(file);
+      for (const [place, value] of changes) if (place < bytes.length) bytes[place] = value;
+      const got = await outcome(whole(bytes));
+      t.equal(
+        typeof (await outcome([bytes.subarray(0, at), bytes.subarray(at)])),
+        typeof got,
+        'fed in two pieces',
+      );
+      if (typeof got === 'string') return t.match(got, /^DICOM_/);
+      const before = await walkAll(whole(bytes));
+      const after = await walkAll(whole(rewrite(before)));
+      return t.strictSame(essence(after.header), essence(before.header));
+    },
+  );
+  await fc.assert(property, { numRuns: 150 });
 });
 
 // --- other programs ------------------------------------------------------------------------------------------

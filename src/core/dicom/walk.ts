@@ -1,0 +1,47 @@
+// A whole file as one stream of events, deflated or not: the walker with what has to happen between its calls.
+
+import type { WalkerEvent } from './dataset.ts';
+import { inflateDataSet, type InflateLimits } from './inflate.ts';
+import { createWalker, type WalkerLimits } from './walker.ts';
+
+/**
+ * Reads `source` to its end and gives the walker's events (see walker.ts for their order and the errors). The pieces of the
+ * source must not be changed afterwards: events hold views of them.
+ */
+export async function* walk(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  limits: WalkerLimits & InflateLimits,
+): AsyncGenerator<WalkerEvent, void, undefined> {
+  const walker = createWalker(limits);
+  const pieces = piecesOf(source);
+  try {
+    for (;;) {
+      const piece = await pieces.next();
+      if (piece.done === true) break;
+      const events = walker.push(piece.value);
+      yield* events;
+      const last = events.at(-1);
+      if (last?.kind === 'head' && last.head.deflated) {
+        const rest = inflateDataSet(prefixed(walker.takeRest(), pieces), limits);
+        for await (const bytes of rest) yield* walker.push(bytes);
+      }
+    }
+    yield* walker.end();
+  } finally {
+    await pieces.return();
+  }
+}
+
+async function* piecesOf(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* source;
+}
+
+async function* prefixed(
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield first;
+  yield* rest;
+}
