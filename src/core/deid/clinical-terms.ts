@@ -48,6 +48,7 @@ vertebrae vertebral vessel vessels vibe vibration view views visceral volume vol
 ax tra trans sagg coro obl axials mpgr propagation propeller radial dark bright blackblood tirm dess fse ssfse fspgr bravo thrive ultrafast fisp
 truefisp spc epi2d ep2d tfe tfl dir psir wip resolve readout kspace grappa multiband mb fieldmap magnitude phasemap
 bw shim prescan asset arc venc pcasl pasl cbf cbv mtt ttp tmax fa md rd ad eadc dadc tracew
+and at by for from of on or the to w o r l
 gy cgy ptv gtv oar boost imrt vmat arc beam beams fraction fractions
 `;
 

@@ -127,5 +127,7 @@ const dummies: Partial<Record<VR, string>> = {
 export const dummyText = (vr: VR): string | undefined => dummies[vr];
 
 /** The dummy value field; eight zero bytes, a whole number of any unit, for blobs and what has no VR. */
-export const dummyValue = (vr: VR): Uint8Array =>
-  encodeText(vr, dummies[vr] ?? '', false) ?? new Uint8Array(8);
+export function dummyValue(vr: VR): Uint8Array {
+  const text = dummies[vr];
+  return (text === undefined ? undefined : encodeText(vr, text, false)) ?? new Uint8Array(8);
+}

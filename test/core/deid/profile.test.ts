@@ -1,0 +1,418 @@
+// Profiles: what they may say, what is found wrong with them and on which line, what comes of them.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { makeDeidTables } from '../../../scripts/gen-deid-table.ts';
+import { createPolicy } from '../../../src/core/deid/policy.ts';
+import { describeProfile } from '../../../src/core/deid/profile-describe.ts';
+import { profileFromRows } from '../../../src/core/deid/profile-import.ts';
+import { compileProfile, parseProfile, profileHash } from '../../../src/core/deid/profile.ts';
+import { actionOfRow, tableRow } from '../../../src/core/deid/table-action.ts';
+import type { Option } from '../../../src/core/deid/options.ts';
+import { lookup, tagOfKeyword } from '../../../src/core/dicom/dictionary.ts';
+import { AppError } from '../../../src/core/errors.ts';
+import { packageRoot } from '../../../src/package-root.ts';
+import { profileOf, shipped } from '../../support/deid.ts';
+
+void t.test('the example of the contract compiles', async (t) => {
+  const profile = profileOf(`
+extends: basic
+options: [retain-safe-private, retain-longitudinal-modified-dates]
+subject: { code: random, prefix: JI- }
+burnedIn: hold
+noPatientId: hold
+otherFiles: hold
+names: code
+onExclusion: publish
+rules:
+  - { tag: PatientAge, action: keep }
+  - { tag: "(0008,1030)", action: replace, value: BRAIN STUDY, when: "Modality = MR" }
+`);
+  t.same(profile.options, ['retain-longitudinal-modified-dates', 'retain-safe-private']);
+  t.equal(profile.rules.length, 2);
+  t.equal(profile.rules[0]?.origin, 'test line 11');
+  t.same(profile.bases, ['basic']);
+});
+
+void t.test('an empty profile is the Basic Profile', async (t) => {
+  t.equal(profileHash(profileOf('')), profileHash(profileOf('extends: basic')));
+});
+
+const rule = (text: string): string => `extends: basic\nrules:\n  - ${text}\n`;
+const mistakes: readonly { name: string; yaml: string; line: number; says: RegExp }[] = [
+  {
+    name: 'an unknown key',
+    yaml: 'extends: basic\n\noption: []\n',
+    line: 3,
+    says: /unknown key "option"/,
+  },
+  {
+    name: 'an unknown key in a rule',
+    yaml: rule('{ tag: PatientAge, action: keep, if: x }'),
+    line: 3,
+    says: /unknown key "if"/,
+  },
+  {
+    name: 'an unknown option',
+    yaml: 'options:\n  - retain-uids\n  - retain-names\n',
+    line: 3,
+    says: /options/,
+  },
+  {
+    name: 'an unknown action',
+    yaml: rule('{ tag: PatientAge, action: encrypt }'),
+    line: 3,
+    says: /action/,
+  },
+  { name: 'an unknown value', yaml: 'burnedIn: maybe\n', line: 1, says: /burnedIn/ },
+  { name: 'an unknown base', yaml: '\nextends: nothing\n', line: 2, says: /no profile "nothing"/ },
+  { name: 'no YAML', yaml: 'rules: [\n', line: 2, says: /./ },
+  { name: 'a list in place of a map', yaml: '- a\n', line: 1, says: /./ },
+  { name: 'the same key twice', yaml: 'names: code\nnames: keep\n', line: 2, says: /unique/i },
+  {
+    name: 'both options about dates',
+    yaml: 'options: [retain-longitudinal-full-dates, retain-longitudinal-modified-dates]',
+    line: 1,
+    says: /not both/,
+  },
+  { name: 'no selector', yaml: rule('{ action: keep }'), line: 3, says: /exactly one of/ },
+  {
+    name: 'two selectors',
+    yaml: rule('{ tag: PatientAge, vr: AS, action: keep }'),
+    line: 3,
+    says: /exactly one of/,
+  },
+  {
+    name: 'a misspelt keyword',
+    yaml: rule('{ tag: PatientAeg, action: keep }'),
+    line: 3,
+    says: /PatientAeg/,
+  },
+  {
+    name: 'a tag without quotes',
+    yaml: rule('{ tag: 00101010, action: keep }'),
+    line: 3,
+    says: /quotes/,
+  },
+  {
+    name: 'a private tag without its creator',
+    yaml: rule('{ tag: "(0029,1010)", action: keep }'),
+    line: 3,
+    says: /creator/,
+  },
+  {
+    name: 'a creator with a standard tag',
+    yaml: rule('{ creator: ACME, tag: "(0028,1010)", action: keep }'),
+    line: 3,
+    says: /private tag/,
+  },
+  {
+    name: 'a tag that nobody knows',
+    yaml: rule('{ tag: "(0008,1031)", action: keep }'),
+    line: 3,
+    says: /dictionary/,
+  },
+  {
+    name: 'a group length',
+    yaml: rule('{ tag: "(0008,0000)", action: keep }'),
+    line: 3,
+    says: /group length/,
+  },
+  {
+    name: 'file meta',
+    yaml: rule('{ tag: MediaStorageSOPClassUID, action: keep }'),
+    line: 3,
+    says: /file meta/,
+  },
+  {
+    name: 'our own marks',
+    yaml: rule('{ tag: PatientIdentityRemoved, action: remove }'),
+    line: 3,
+    says: /Clubhouse writes it/,
+  },
+  {
+    name: 'the character set',
+    yaml: rule('{ tag: SpecificCharacterSet, action: remove }'),
+    line: 3,
+    says: /character set/,
+  },
+  {
+    name: 'the SOP class',
+    yaml: rule('{ tag: SOPClassUID, action: hash-uid }'),
+    line: 3,
+    says: /not DICOM/,
+  },
+  {
+    name: 'pixels emptied',
+    yaml: rule('{ tag: PixelData, action: empty }'),
+    line: 3,
+    says: /pixels/,
+  },
+  {
+    name: 'a date moved that is none',
+    yaml: rule('{ tag: PatientName, action: shift-date }'),
+    line: 3,
+    says: /date/,
+  },
+  {
+    name: 'a UID hashed that is none',
+    yaml: rule('{ tag: PatientName, action: hash-uid }'),
+    line: 3,
+    says: /UID/,
+  },
+  {
+    name: 'a sequence replaced',
+    yaml: rule('{ tag: ContentSequence, action: replace, value: x }'),
+    line: 3,
+    says: /sequence/,
+  },
+  {
+    name: 'a value too long',
+    yaml: rule('{ tag: AccessionNumber, action: replace, value: ABCDEFGHIJKLMNOPQ }'),
+    line: 3,
+    says: /VR SH/,
+  },
+  {
+    name: 'a value that is no date',
+    yaml: rule('{ tag: StudyDate, action: replace, value: 2024-02-30 }'),
+    line: 3,
+    says: /VR DA/,
+  },
+  {
+    name: 'a value beyond ASCII',
+    yaml: rule('{ tag: StudyDescription, action: replace, value: Schädel }'),
+    line: 3,
+    says: /ASCII/,
+  },
+  {
+    name: 'a value that nobody reads',
+    yaml: rule('{ tag: PatientAge, action: keep, value: x }'),
+    line: 3,
+    says: /replace/,
+  },
+  {
+    name: 'a condition that is none',
+    yaml: rule('{ tag: PatientAge, action: keep, when: Modality }'),
+    line: 3,
+    says: /not a condition/,
+  },
+  {
+    name: 'a condition on what nobody knows',
+    yaml: rule('{ tag: PatientAge, action: keep, when: "Modalty = MR" }'),
+    line: 3,
+    says: /Modalty/,
+  },
+  {
+    name: 'a path through what is no sequence',
+    yaml: rule('{ path: PatientName/PatientID, action: keep }'),
+    line: 3,
+    says: /not a sequence/,
+  },
+  {
+    name: 'a rule that can never fire',
+    yaml: 'rules:\n  - { tag: PatientAge, action: keep, when: "Modality = CT" }\n  - { tag: PatientID, action: empty }\n  - { keyword: PatientAge, action: remove }\n',
+    line: 2,
+    says: /never fire, line 4/,
+  },
+  {
+    name: 'a rule under a broader one',
+    yaml: 'rules:\n  - { path: "*/ContentSequence/TextValue", action: clean }\n  - { group: "0040", action: remove }\n',
+    line: 2,
+    says: /never fire/,
+  },
+  {
+    name: 'a private rule under its whole creator',
+    yaml: 'rules:\n  - { creator: ACME, tag: "(0029,xx10)", action: keep }\n  - { creator: ACME, action: remove }\n',
+    line: 2,
+    says: /never fire/,
+  },
+];
+
+for (const { name, yaml, line, says } of mistakes) {
+  void t.test(`is refused with its line: ${name}`, async (t) => {
+    try {
+      profileOf(yaml);
+      t.fail('it compiled');
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      t.equal(error.code, 'PROFILE_INVALID');
+      t.match(error.detail, says);
+      t.match(error.detail, new RegExp(`^test, line ${line}: `));
+    }
+  });
+}
+
+void t.test('profiles that extend each other in a circle are refused', async (t) => {
+  const circle = (name: string) => ({ name, yaml: `extends: ${name === 'a' ? 'b' : 'a'}` });
+  t.throws(() => compileProfile('extends: b', 'a', circle), { code: 'PROFILE_INVALID' });
+});
+
+void t.test(
+  'a later rule wins, an exact one or a broad one, and a base may be overruled',
+  async (t) => {
+    const base = { name: 'base', yaml: 'rules: [{ tag: PatientAge, action: keep }]' };
+    const profile = compileProfile(
+      'extends: base\nrules:\n  - { vr: AS, action: remove }\n  - { group: "0018", action: remove }\n  - { tag: SliceThickness, action: keep }\n',
+      'own',
+      () => base,
+    );
+    const policy = createPolicy(profile).unconditional();
+    const of = (keyword: string): string => {
+      const tag = tagOfKeyword(keyword) ?? 0;
+      return policy.decide({ tag, vr: lookup(tag)?.vrs[0] ?? 'UN', creator: undefined, path: [] })
+        .action.kind;
+    };
+    t.equal(of('PatientAge'), 'remove');
+    t.equal(of('SliceThickness'), 'keep');
+    t.equal(of('RepetitionTime'), 'remove');
+  },
+);
+
+void t.test('broad rules do not reach what Clubhouse cannot do without', async (t) => {
+  const profile = profileOf('rules: [{ vr: UI, action: remove }, { vr: CS, action: empty }]');
+  const policy = createPolicy(profile).unconditional();
+  t.equal(
+    policy.decide({ tag: 0x00080016, vr: 'UI', creator: undefined, path: [] }).action.kind,
+    'keep',
+  );
+  t.equal(
+    policy.decide({ tag: 0x00080018, vr: 'UI', creator: undefined, path: [] }).action.kind,
+    'hash-uid',
+  );
+  t.equal(
+    policy.decide({ tag: 0x00080005, vr: 'CS', creator: undefined, path: [] }).action.kind,
+    'keep',
+  );
+});
+
+void t.test('the hash follows what a profile does, not how it is called or laid out', async (t) => {
+  const one = compileProfile('rules:\n  - { tag: PatientAge, action: keep }', 'one', shipped);
+  const two = compileProfile(
+    '\n\n# x\nrules: [{ keyword: PatientAge, action: keep }]',
+    'two',
+    shipped,
+  );
+  const other = compileProfile('rules: [{ tag: PatientAge, action: empty }]', 'one', shipped);
+  t.match(profileHash(one), /^[0-9a-f]{64}$/);
+  t.equal(profileHash(one), profileHash(two));
+  t.not(profileHash(one), profileHash(other));
+  t.equal(profileHash(parseProfile(JSON.stringify(one))), profileHash(one));
+});
+
+void t.test('the shipped profiles compile and are told apart', async (t) => {
+  const hashes = new Set<string>();
+  for (const name of ['basic', 'research-ct-mr', 'strict']) {
+    const profile = profileOf(`extends: ${name}`);
+    hashes.add(profileHash(profile));
+    t.equal(profile.bases[0], name);
+  }
+  t.equal(hashes.size, 3);
+  t.equal(profileHash(profileOf('extends: basic')), profileHash(profileOf('')));
+});
+
+const codes: readonly [keyword: string, options: readonly Option[], action: string][] = [
+  ['PatientName', [], 'pseudonym'], // Z
+  ['PatientID', [], 'pseudonym'], // Z/D
+  ['PatientBirthDate', [], 'empty'], // Z
+  ['InstitutionName', [], 'dummy'], // X/Z/D
+  ['InstanceCreationDate', [], 'dummy'], // X/D
+  ['RequestedProcedureDescription', [], 'empty'], // X/Z
+  ['ReferencedStudySequence', [], 'empty'], // X/Z
+  ['ReferencedImageSequence', [], 'hash-uid'], // X/Z/U*
+  ['ContentDate', [], 'dummy'], // Z/D
+  ['PatientComments', [], 'remove'], // X
+  ['SOPInstanceUID', [], 'hash-uid'], // U
+  ['SOPInstanceUID', ['retain-uids'], 'keep'],
+  ['StudyDate', ['retain-longitudinal-full-dates'], 'keep'],
+  ['StudyDate', ['retain-longitudinal-modified-dates'], 'shift-date'],
+  ['DateOfLastCalibration', ['retain-device-identity'], 'keep'],
+  [
+    'DateOfLastCalibration',
+    ['retain-device-identity', 'retain-longitudinal-modified-dates'],
+    'shift-date',
+  ],
+  ['StationAETitle', ['retain-device-identity'], 'remove'],
+  ['SeriesDescription', ['clean-descriptors'], 'clean'],
+  ['Allergies', ['retain-patient-characteristics'], 'clean'],
+  ['ContentSequence', [], 'dummy'],
+  ['ContentSequence', ['clean-structured-content'], 'clean'],
+  ['GraphicAnnotationSequence', ['clean-graphics'], 'clean'],
+];
+
+for (const [keyword, options, want] of codes) {
+  void t.test(`${keyword} under [${options.join(', ')}] gets ${want}`, async (t) => {
+    const tag = tagOfKeyword(keyword) ?? 0;
+    const row = tableRow(tag);
+    const vr = lookup(tag)?.vrs[0] ?? 'UN';
+    t.equal(row && actionOfRow(row, tag, vr, new Set(options)).kind, want);
+  });
+}
+
+void t.test('the table without options never keeps', async (t) => {
+  const rows = describeProfile(profileOf(''));
+  t.ok(rows.length > 650);
+  t.same(
+    rows.filter((row) => row.action === 'keep'),
+    [],
+  );
+});
+
+void t.test('the description says where each action comes from', async (t) => {
+  const rows = describeProfile(
+    profileOf(
+      rule(
+        '{ tag: PatientAge, action: keep }\n  - { vr: LT, action: empty, when: "Modality = CT" }',
+      ),
+    ),
+  );
+  t.match(
+    rows.find(({ keyword }) => keyword === 'PatientAge'),
+    { tag: '(0010,1010)', action: 'keep', origin: 'test line 3' },
+  );
+  t.match(rows.at(-1), {
+    tag: 'VR LT',
+    action: 'empty',
+    when: 'Modality = CT',
+    origin: 'test line 4',
+  });
+});
+
+void t.test(
+  "an IRB's list becomes a profile that compiles, and its mistakes name their row",
+  async (t) => {
+    const yaml = profileFromRows([
+      { tag: 'PatientAge', action: 'Keep', line: 2 },
+      { tag: '00081030', action: 'replace', value: ' BRAIN STUDY ', line: 3 },
+      { tag: '(0010,4000)', action: 'delete', line: 4 },
+      { tag: 'PatientAge', action: 'remove', value: '', line: 5 },
+    ]);
+    const profile = profileOf(yaml);
+    t.same(
+      profile.rules.map(({ action }) => action.kind),
+      ['replace', 'remove', 'remove'],
+    );
+    for (const [row, says] of [
+      [{ tag: 'PatientAge', action: 'burn', line: 7 }, /^row 7: the action/],
+      [{ tag: 'NoSuchThing', action: 'keep', line: 8 }, /^row 8: not a keyword/],
+      [{ tag: 'PatientAge', action: 'shift-date', line: 9 }, /^row 9: .*date/],
+    ] as const) {
+      try {
+        profileFromRows([row]);
+        t.fail('it was taken');
+      } catch (error) {
+        t.match((error as AppError).detail, says);
+      }
+    }
+  },
+);
+
+void t.test('the generated tables are what the script makes of the standard', async (t) => {
+  const shared = process.env['CLUBHOUSE_SHARED'] ?? join(packageRoot, '..', 'shared');
+  const made = await makeDeidTables(shared).catch(() => undefined);
+  if (made === undefined) {
+    t.pass('the tables of the standard are not here');
+    return;
+  }
+  for (const [path, text] of made) t.equal(await readFile(join(packageRoot, path), 'utf8'), text);
+});
