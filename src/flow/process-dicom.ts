@@ -19,6 +19,7 @@ import {
 } from '../core/dicom/dataset.ts';
 import { lookup } from '../core/dicom/dictionary.ts';
 import { explicitLittleEndianUID } from '../core/dicom/transfer-syntax.ts';
+import { walk } from '../core/dicom/walk.ts';
 import { writeBulkHeader, writeDataSet, writeHead } from '../core/dicom/writer.ts';
 import { AppError } from '../core/errors.ts';
 import type { Subject } from './ports/processing.ts';
@@ -26,7 +27,6 @@ import type { ProcessContext } from './process-context.ts';
 import { deflated } from './process-deflate.ts';
 import { Held } from './process-hold.ts';
 import type { Bytes } from './process-source.ts';
-import { walk } from './process-walk.ts';
 
 export interface CleanDicom {
   readonly subjectCode: string;
@@ -52,6 +52,7 @@ export async function startDicom(bytes: Bytes, context: ProcessContext): Promise
     return { ...file.facts, body: writeFile(file, events, context) };
   } catch (error) {
     if (error instanceof Held) for await (const event of events) void event.kind;
+    await events.return();
     throw error;
   }
 }
@@ -97,6 +98,8 @@ async function judgeHeader(
     subject,
   });
   if (clean.hold !== undefined) throw new Held(clean.hold.reason, formatTag(clean.hold.tag));
+  mustBeUID(clean.sopClassUID, 0x00080016);
+  mustBeUID(clean.sopInstanceUID, 0x00080018);
   const headBytes = writeHead(head, clean);
   const headerBytes = writeDataSet(clean.dataset, head.encoding);
   const terms = collectTerms(header, { isKept: isKept(policy) });
@@ -104,6 +107,13 @@ async function judgeHeader(
   const file = { head, header, policy, subject, clean, headBytes, headerBytes, facts };
   checkLeaks(file, headerBytes, terms, context);
   return file;
+}
+
+/** They go into the file meta information; what is no UID there could be anything (PS3.5 §9.1). */
+function mustBeUID(uid: string, tag: Tag): void {
+  if (!/^[0-9.]{0,64}$/.test(uid)) {
+    throw new AppError('DICOM_MALFORMED', { tag: formatTag(tag), detail: 'not a UID' });
+  }
 }
 
 async function subjectFor(header: DataSet, context: ProcessContext): Promise<Subject> {

@@ -3,19 +3,20 @@
 
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
+import { walk } from '../core/dicom/walk.ts';
 import type { ProcessOutcome } from './ports/processing.ts';
 import type { ZipSource } from './ports/zip.ts';
 import type { ProcessContext, Work } from './process-context.ts';
 import { Held } from './process-hold.ts';
 import { writeScratch } from './process-scratch.ts';
-import { looksLike, sniffBytes, type Looks } from './process-sniff.ts';
+import { looksLike, peekBytes, type Looks } from './process-sniff.ts';
 import { bytesOf } from './process-source.ts';
-import { walk } from './process-walk.ts';
 
 /** Throws Held (`slip`, `zip-…`), ZipRefusal, DICOM_TRUNCATED or ZIP_TRUNCATED. */
 export async function processDirect(looks: Looks, work: Work): Promise<ProcessOutcome> {
   const { context, source, bytes } = work;
   if (looks === 'dicom') await refuseDicom(bytes.chunks(), context);
+  if (looks === 'damaged' && !context.isReleased('slip')) throw new Held('slip');
   if (looks === 'zip') {
     const { deps, task } = context;
     const zip = await deps.zips.open(task.source, task.limits);
@@ -38,8 +39,8 @@ async function searchZip(zip: ZipSource, context: ProcessContext, depth: number)
     for (const entry of zip.entries) {
       const bytes = bytesOf(zip.read(entry, context.signal));
       try {
-        const looks = looksLike(await bytes.peek(sniffBytes));
-        if (looks === 'dicom' && !context.isReleased('slip')) {
+        const looks = looksLike(await bytes.peek(peekBytes));
+        if ((looks === 'dicom' || looks === 'damaged') && !context.isReleased('slip')) {
           throw new Held('slip', `entry ${entry.index}`);
         }
         if (looks === 'zip') await searchNested(zip, bytes.chunks(), context, depth);

@@ -3,19 +3,36 @@
 import { open } from 'node:fs/promises';
 import { sniff, sniffBytes } from '../core/dicom/sniff.ts';
 
-export { sniffBytes };
+/** How much of a file is looked at. */
+export const peekBytes = 4096;
 
-export type Looks = 'dicom' | 'zip' | 'unknown';
+/** `damaged`: neither, but the beginning of a DICOM file stands in it where it must not. */
+export type Looks = 'dicom' | 'zip' | 'damaged' | 'unknown';
 
 /**
- * `start`: the first `sniffBytes` bytes. DICOM comes first: behind a preamble that looks like a zip (PS3.10 §7.1 allows
+ * `start`: the first `peekBytes` bytes. DICOM comes first: behind a preamble that looks like a zip (PS3.10 §7.1 allows
  * anything there) it is DICOM still.
  */
 export function looksLike(start: Uint8Array): Looks {
-  if (sniff(start).kind !== 'other') return 'dicom';
-  const mark = Buffer.from(start.subarray(0, 4)).toString('latin1');
-  return zipMarks.includes(mark) ? 'zip' : 'unknown';
+  if (sniff(start.subarray(0, sniffBytes)).kind !== 'other') return 'dicom';
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.length);
+  if (zipMarks.includes(bytes.toString('latin1', 0, 4))) return 'zip';
+  return fileMetaMarks.some((mark) => bytes.includes(mark, 0, 'latin1')) ? 'damaged' : 'unknown';
 }
+
+/**
+ * How file meta information begins (PS3.10 §7.1): behind a foreign header (MacBinary, a mail's) or a damaged preamble it
+ * is a patient's file still, and must not pass as some other file. No text holds these bytes.
+ */
+const fileMetaMarks: readonly string[] = [
+  'DICM\x02\0',
+  '\x02\0\0\0UL\x04\0',
+  '\x02\0\x10\0UI',
+  '\x02\0\x02\0UI',
+];
+
+/** What is said of `damaged` ones. */
+export const damagedText = 'DICOM that does not begin where it must';
 
 /** APPNOTE 4.3: a first entry, an empty zip, a first part of several. */
 const zipMarks: readonly string[] = ['PK\x03\x04', 'PK\x05\x06', 'PK\x07\x08'];

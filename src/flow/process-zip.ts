@@ -14,7 +14,7 @@ import { startDicom, type CleanDicom } from './process-dicom.ts';
 import { Held, stopOf } from './process-hold.ts';
 import { checkedName, dicomEntryName, otherEntryName, type Known } from './process-names.ts';
 import { writeScratch } from './process-scratch.ts';
-import { looksLike, sniffBytes } from './process-sniff.ts';
+import { damagedText, looksLike, peekBytes } from './process-sniff.ts';
 import { bytesOf, type Bytes } from './process-source.ts';
 
 /** Where an entry stands: in which zip, under which path of zips, how deep. */
@@ -110,7 +110,7 @@ export class ZipWork {
   async *#entry(place: Place): AsyncGenerator<ZipMember> {
     const bytes = bytesOf(place.zip.read(place.entry, this.#context.signal));
     try {
-      switch (looksLike(await bytes.peek(sniffBytes))) {
+      switch (looksLike(await bytes.peek(peekBytes))) {
         case 'zip':
           yield* this.#nested(place, bytes);
           return;
@@ -119,6 +119,10 @@ export class ZipWork {
           if (member !== undefined) yield member;
           return;
         }
+        case 'damaged':
+          await bytes.drain();
+          this.#exclude(place, 'not-parseable', damagedText);
+          return;
         case 'unknown': {
           const member = await this.#other(place, bytes);
           if (member !== undefined) yield member;
@@ -135,11 +139,11 @@ export class ZipWork {
     const path = this.#scratchPath();
     try {
       const file = await startDicom(bytes, this.#context);
+      this.#remember(file);
+      const name = dicomEntryName(this.#context, place.path, file, this.known);
       const written = await writeScratch(path, file.body, this.#context.signal);
       await bytes.drain();
-      this.#remember(file);
-      const name = this.#unique(dicomEntryName(this.#context, place.path, file, this.known));
-      return { name, method: place.entry.method, path, ...written };
+      return { name: this.#unique(name), method: place.entry.method, path, ...written };
     } catch (error) {
       await rm(path, { force: true });
       const stop = error instanceof ZipRefusal ? undefined : stopOf(error);

@@ -20,7 +20,14 @@ import {
 import { dicomName, otherName, zipName } from './process-names.ts';
 import { sealToFile } from './process-output.ts';
 import { makeScratch, removeScratch } from './process-scratch.ts';
-import { endsAsZip, isCutPreamble, looksLike, sniffBytes, type Looks } from './process-sniff.ts';
+import {
+  damagedText,
+  endsAsZip,
+  isCutPreamble,
+  looksLike,
+  peekBytes,
+  type Looks,
+} from './process-sniff.ts';
 import { bytesOf, openSource } from './process-source.ts';
 import { ZipWork } from './process-zip.ts';
 
@@ -55,11 +62,11 @@ async function inSource(
     if (source.sizeBytes === 0) return { kind: 'partial', reason: 'empty' };
     const context = await createContext(task, deps, signal);
     const bytes = bytesOf(source.chunks());
-    const start = await bytes.peek(sniffBytes);
+    const start = await bytes.peek(peekBytes);
     if (isCutPreamble(start)) return { kind: 'partial', reason: 'truncated' };
     let looks = looksLike(start);
-    if (looks === 'unknown' && (await endsAsZip(task.source))) looks = 'zip';
-    if (looks === 'unknown' && !task.closedByClient) {
+    if (looks !== 'dicom' && looks !== 'zip' && (await endsAsZip(task.source))) looks = 'zip';
+    if ((looks === 'unknown' || looks === 'damaged') && !task.closedByClient) {
       return { kind: 'partial', reason: 'disconnected' };
     }
     if (looks === 'zip') await makeScratch(task.scratch);
@@ -81,6 +88,8 @@ async function processIntake(looks: Looks, work: Work): Promise<ProcessOutcome> 
       return processDicom(work);
     case 'zip':
       return processZip(work);
+    case 'damaged':
+      throw new Held('not-parseable', damagedText);
     case 'unknown':
       return processOther(work);
     default:

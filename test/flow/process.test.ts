@@ -4,7 +4,7 @@
 import t, { type Test } from 'tap';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,12 +19,7 @@ import { zips } from '../../src/adapters/zip/zips.ts';
 import { compileProfile } from '../../src/core/deid/profile.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { processUpload, type ProcessDeps } from '../../src/flow/process.ts';
-import type {
-  Crosswalk,
-  ProcessOutcome,
-  ProcessTask,
-  SubjectIdentity,
-} from '../../src/flow/ports/processing.ts';
+import type { Crosswalk, ProcessTask, SubjectIdentity } from '../../src/flow/ports/processing.ts';
 import { ctSlice, dicomFile, ctElements, el, gb18030, syntaxes } from '../support/dicom.ts';
 
 const run = promisify(execFile);
@@ -194,10 +189,19 @@ const wrongCrc = async (): Promise<Buffer> => {
   return zip;
 };
 
+const foreign = Buffer.concat([Buffer.from('\0\x08scan.dcm'.padEnd(128, '\0')), ctSlice()]);
+const planted = ctSlice({
+  patientName: 'WINTERBERG^JOHANNA',
+  extra: [el(0x00204000, 'LT', 'seen with Johanna Winterberg')],
+});
+const keepsComments = profileOf(
+  'extends: basic\nrules:\n  - { tag: ImageComments, action: keep }\n',
+);
+
 const refusals: readonly {
   name: string;
   bytes: Uint8Array | (() => Promise<Uint8Array> | Uint8Array);
-  outcome: Partial<ProcessOutcome> | { reason: string };
+  outcome: object;
   more?: Partial<ProcessTask>;
 }[] = [
   { name: 'ultrasound', bytes: ultrasound, outcome: { kind: 'held', reason: 'burned-in' } },
@@ -216,6 +220,45 @@ const refusals: readonly {
     bytes: ctSlice(),
     more: { profile: profileOf('extends: basic\nrules:\n  - { tag: StudyID, action: hold }\n') },
     outcome: { kind: 'held', reason: 'rule', detail: '(0020,0010)' },
+  },
+  {
+    name: 'a rule on what follows the pixels',
+    bytes: ctSlice({ trailing: [el(0xfffcfffc, 'OB', Buffer.from('trailing'))] }),
+    more: {
+      profile: profileOf('extends: basic\nrules:\n  - { tag: "(FFFC,FFFC)", action: hold }\n'),
+    },
+    outcome: { kind: 'held', reason: 'rule', detail: '(FFFC,FFFC)' },
+  },
+  {
+    name: 'a name in a comment that the project keeps',
+    bytes: planted,
+    more: { profile: keepsComments },
+    outcome: { kind: 'held', reason: 'leak-check', detail: '(0020,4000), name' },
+  },
+  {
+    name: 'a zip with a name in a comment that the project keeps',
+    bytes: async () => zipOf([{ name: 'a', bytes: planted }]),
+    more: { profile: keepsComments },
+    outcome: { kind: 'held', reason: 'zip-nothing-left', exclusions: [{ reason: 'leak-check' }] },
+  },
+  {
+    name: 'a file whose own name is kept and names the patient',
+    bytes: ctSlice({ patientName: 'WINTERBERG^JOHANNA' }),
+    more: {
+      uploadName: 'series/Johanna Winterberg.dcm',
+      profile: profileOf('extends: basic\nnames: keep\n'),
+    },
+    outcome: { kind: 'held', reason: 'leak-check', detail: 'name, name' },
+  },
+  {
+    name: 'a zip with a kept name of a patient whose file comes later',
+    bytes: async () =>
+      zipOf([
+        { name: 'Winterberg Johanna/1.dcm', bytes: ctSlice({ patientName: 'OTHER^PERSON' }) },
+        { name: 'x/2.dcm', bytes: ctSlice({ patientName: 'WINTERBERG^JOHANNA' }) },
+      ]),
+    more: { uploadName: 'x.zip', profile: profileOf('extends: basic\nnames: keep\n') },
+    outcome: { kind: 'held', reason: 'leak-check', detail: 'name, name' },
   },
   { name: 'broken DICOM', bytes: broken, outcome: { kind: 'held', reason: 'not-parseable' } },
   {
@@ -242,6 +285,23 @@ const refusals: readonly {
     name: 'a document in DICOM',
     bytes: ctSlice({ sopClass: '1.2.840.10008.5.1.4.1.1.104.1', modality: 'DOC' }),
     outcome: { kind: 'held', reason: 'encapsulated-document' },
+  },
+  {
+    name: 'DICOM behind a foreign header, where other files pass',
+    bytes: foreign,
+    more: { profile: profileOf('extends: basic\notherFiles: encrypt\n') },
+    outcome: { kind: 'held', reason: 'not-parseable' },
+  },
+  {
+    name: 'the same in a zip',
+    bytes: async () => zipOf([{ name: 'a.bin', bytes: foreign }]),
+    more: { profile: profileOf('extends: basic\notherFiles: encrypt\n') },
+    outcome: { reason: 'zip-nothing-left', exclusions: [{ reason: 'not-parseable' }] },
+  },
+  {
+    name: 'a SOP class that is no UID',
+    bytes: ctSlice({ sopClass: 'Johanna' }),
+    outcome: { kind: 'held', reason: 'not-parseable', detail: '(0008,0016), not a UID' },
   },
   { name: 'a text named .dcm', bytes: text, outcome: { kind: 'held', reason: 'other-file' } },
   {
@@ -417,6 +477,51 @@ void t.test('other files go along where the project says so', async (t) => {
   });
 });
 
+void t.test('scrubbed names keep what names nobody', async (t) => {
+  const profile = profileOf('extends: basic\nnames: scrub\n');
+  const bytes = ctSlice({ patientName: 'WINTERBERG^JOHANNA' });
+  const one = await sealed(t, bytes, { profile, uploadName: 'thorax/Winterberg.dcm' });
+  t.match(one.outcome.name, /^thorax\/[a-z2-7]{10}\.dcm\.gpg$/);
+  const zip = await zipOf([{ name: 'Winterberg, J/thorax/1.dcm', bytes }]);
+  const two = await sealed(t, zip, { profile, uploadName: 'thorax/Johanna Winterberg.zip' });
+  t.match(two.outcome.name, /^thorax\/[a-z2-7]{10}\.zip\.gpg$/);
+  const { files } = await unzipper.Open.buffer(two.plain);
+  t.match(files[0]?.path, /^[a-z2-7]{10}\/thorax\/1\.dcm$/);
+});
+
+void t.test('a large file needs no more memory than a small one', async (t) => {
+  const small = ctSlice();
+  const at = small.lastIndexOf(Buffer.from('OW')) + 4;
+  const head = Buffer.from(small.subarray(0, at + 4));
+  const pixels = 200 * 1024 * 1024;
+  head.writeUInt32LE(pixels, at);
+  const task = await taskOf(head);
+  await truncate(task.source, head.length + pixels);
+  const root = new URL('../../src/', import.meta.url).href;
+  const source = `
+    import { processUpload } from '${root}flow/process.js';
+    import { encryptor } from '${root}adapters/openpgp/encryptor.js';
+    import { zips } from '${root}adapters/zip/zips.js';
+    const crosswalk = { resolve: async () => ({ kind: 'subject', subject: { code: 'JI-1', dateOffsetDays: 7 } }) };
+    let start = 0, peak = 0;
+    const timer = setInterval(() => {
+      const now = process.memoryUsage.rss();
+      start ||= now;
+      peak = Math.max(peak, now);
+    }, 20);
+    const task = JSON.parse(process.argv[1]);
+    const outcome = await processUpload(task, { encryptor, crosswalk, zips }, new AbortController().signal);
+    clearInterval(timer);
+    console.log(JSON.stringify({ kind: outcome.kind, size: outcome.sizeBytes, growth: (peak - start) / 1e6 }));`;
+  const args = ['--input-type=module', '-e', source, JSON.stringify(task)];
+  const result = JSON.parse((await run(process.execPath, args)).stdout) as Record<string, number>;
+  t.match(result, { kind: 'sealed' });
+  t.ok((result['size'] ?? 0) > pixels);
+  t.ok((result['growth'] ?? 1e9) < 150, `grew by ${result['growth']} MB`);
+  await rm(task.source);
+  await rm(task.output);
+});
+
 void t.test('zips in zips are looked into only so deep, and a bad one is left out', async (t) => {
   let deep = await zipOf([{ name: '1.dcm', bytes: ctSlice() }]);
   for (let depth = 1; depth < 4; depth += 1) deep = await zipOf([{ name: 'in.zip', bytes: deep }]);
@@ -444,6 +549,7 @@ void t.test(
       ['DICOM', ctSlice(), { kind: 'held', reason: 'slip' }],
       ['DICOM without preamble', ctSlice({ preamble: false }), { kind: 'held', reason: 'slip' }],
       ['broken DICOM', broken(), { kind: 'held' }],
+      ['DICOM behind a foreign header', foreign, { kind: 'held', reason: 'slip' }],
       ['cut DICOM', ctSlice().subarray(0, 400), { kind: 'partial', reason: 'truncated' }],
       ['nested zip', nested, { kind: 'held', reason: 'slip' }],
       ['zip behind a program', await prefixed(), { kind: 'held', reason: 'zip-broken' }],
@@ -491,6 +597,13 @@ void t.test('what is no fault of the content is thrown, and leaves nothing', asy
     },
   };
   const abort = AbortSignal.abort(new AppError('LEASE_LOST'));
+  const later = new AbortController();
+  const aborting: Crosswalk = {
+    resolve: async (...question) => {
+      later.abort(new AppError('LEASE_LOST'));
+      return crosswalk.resolve(...question);
+    },
+  };
   const file = ctSlice();
   const zip = await zipOf([{ name: 'a', bytes: file }]);
   const cases: readonly (readonly [string, Partial<ProcessTask>, ProcessDeps, AbortSignal?])[] = [
@@ -500,6 +613,7 @@ void t.test('what is no fault of the content is thrown, and leaves nothing', asy
     ['DISK_FULL', {}, { ...deps, encryptor: full }],
     ['BUSY', {}, { ...deps, crosswalk: deadCrosswalk }],
     ['LEASE_LOST', {}, deps, abort],
+    ['LEASE_LOST', {}, { ...deps, crosswalk: aborting }, later.signal],
   ];
   for (const bytes of [file, zip]) {
     for (const [code, more, ports, signal] of cases) {
