@@ -78,8 +78,11 @@ export function implicitVR(tag: Tag): VR {
   return vrs[0] ?? 'UN';
 }
 
-/** Groups that no dataset may have (PS3.5 §7.1, §7.8.1; 0002 belongs to the head, FFFE to items). */
+/**
+ * Groups that no dataset may have (PS3.5 §7.1; 0002 belongs to the head, FFFE to items). 0001 to 0007 are forbidden as
+ * well, but real files have them: they count as private.
+ */
 export function isForbiddenGroup(tag: Tag): boolean {
   const group = groupOf(tag);
-  return group <= 3 || group === 5 || group === 7 || group === 0xffff || group === 0xfffe;
+  return group === 0 || group === 2 || group === 0xfffe || group === 0xffff;
 }

@@ -1,6 +1,7 @@
 // The walker's promises: the same events however the bytes come, and no byte that was not understood.
 
 import { isDeepStrictEqual } from 'node:util';
+import { gzipSync, inflateRawSync } from 'node:zlib';
 import t from 'tap';
 import { type DataSet, type Element } from '../../../src/core/dicom/dataset.ts';
 import { openHiddenSequence } from '../../../src/core/dicom/dataset-reader.ts';
@@ -347,6 +348,10 @@ const refused: Record<string, [code: string, bytes: Uint8Array, limits?: typeof 
     'DICOM_MALFORMED',
     Buffer.concat([ctSlice({ transferSyntax: syntaxes.deflated }), Buffer.from('PATIENT')]),
   ],
+  "gzip's trailer behind the deflated stream, but wrong": [
+    'DICOM_MALFORMED',
+    Buffer.concat([ctSlice({ transferSyntax: syntaxes.deflated }), Buffer.alloc(8, 1)]),
+  ],
   'a deflated stream that grows beyond the limit': [
     'DICOM_TOO_LARGE',
     dicomFile({ elements: base, transferSyntax: syntaxes.deflated, pixels: Buffer.alloc(2 << 20) }),
@@ -428,6 +433,19 @@ void t.test('a cut at any place is never taken for a whole file with pixels', as
       t.ok(length <= pixelsAt && events.at(-1)?.kind === 'trailer', `cut at ${length}`);
     } catch (error) {
       t.match(error, { code: /^DICOM_(TRUNCATED|NOT_DICOM)$/ }, `cut at ${length}`);
+    }
+  }
+});
+
+void t.test("gzip's trailer behind a deflated dataset is checked and accepted", async (t) => {
+  const file = ctSlice({ transferSyntax: syntaxes.deflated });
+  const end = 144 + file.readUInt32LE(140); // behind the file meta
+  const dataset = inflateRawSync(file.subarray(end));
+  const zipped = gzipSync(dataset).subarray(10);
+  for (const bytes of [zipped, Buffer.concat([zipped, Buffer.alloc(1)])]) {
+    for (const pieces of Object.values(threeWays)) {
+      const got = await outcome(pieces(Buffer.concat([file.subarray(0, end), bytes])));
+      t.match(got, { head: { deflated: true } });
     }
   }
 });
