@@ -6,7 +6,7 @@
 
 import fs from 'node:fs';
 import { AppError } from '../core/errors.ts';
-import { calls } from './storage-calls.ts';
+import { calls, errnoOf } from './storage-calls.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 
@@ -57,7 +57,7 @@ export function openFolders(root: string, hasProc = fs.existsSync('/proc/self/fd
 
   const open = async (path: string): Promise<Handle> => {
     if (!hasProc) await refuseLinks(root, path);
-    const fd = await calls.open(absolute(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const fd = await openFolder(absolute(path));
     const handle = {
       path,
       fd,
@@ -125,6 +125,16 @@ export function openFolders(root: string, hasProc = fs.existsSync('/proc/self/fd
       for (const handle of cache.values()) drop(handle);
     },
   };
+}
+
+/** A link answers ENOTDIR, as a file does; neither is a folder that exists. */
+async function openFolder(at: string): Promise<number> {
+  try {
+    return await calls.open(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') throw new AppError('NO_SUCH_FILE');
+    throw error;
+  }
 }
 
 /** A running fsync may have begun before our change, so whoever comes meanwhile waits for the next one, together. */

@@ -45,7 +45,7 @@ function snapshot(folder = server.home): string[] {
     .sort();
 }
 
-t.test('each login sees what it may enter and nothing else', async (t) => {
+void t.test('each login sees what it may enter and nothing else', async (t) => {
   t.same(await alice.list('/'), ['home']);
   t.same(await alice.list('/home'), ['ji_brain']);
   t.same(await bob.list('/home'), ['ji_brain', 'ji_heart']);
@@ -61,7 +61,7 @@ t.test('each login sees what it may enter and nothing else', async (t) => {
   t.same(await partner.list('/home/ji_heart/club_house'), ['From_UMHS_To_PUHSC']);
 });
 
-t.test('an upload is told to the intake and answered when it is durable', async (t) => {
+void t.test('an upload is told to the intake and answered when it is durable', async (t) => {
   server.intake.events.length = 0;
   t.equal(await alice.put(`${gpg}/one.dcm`, 'hello'), 'OK');
   t.same(server.intake.events, [
@@ -74,14 +74,14 @@ t.test('an upload is told to the intake and answered when it is durable', async 
   t.equal(await alice.size('gpg/one.dcm'), 5);
 });
 
-t.test('a declared size reaches the intake', async (t) => {
+void t.test('a declared size reaches the intake', async (t) => {
   server.intake.events.length = 0;
   const reply = await alice.ask(fxp.OPEN, `${gpg}/d.dcm`, fresh, 1, 42n);
   await alice.close(reply.body.string());
   t.match(server.intake.events[0], /declared 42$/);
 });
 
-t.test(
+void t.test(
   'resume, append, exclusive, truncate, sparse and unordered writes end in the right bytes',
   async (t) => {
     const path = `${self}/modes.txt`;
@@ -122,7 +122,7 @@ t.test(
   },
 );
 
-t.test('two handles that append take turns', async (t) => {
+void t.test('two handles that append take turns', async (t) => {
   const path = `${self}/log.txt`;
   await alice.put(path, '');
   const handles = await Promise.all([1, 2].map(() => alice.open(path, WRITE | APPEND)));
@@ -138,7 +138,7 @@ t.test('two handles that append take turns', async (t) => {
   t.equal(new Set(found).size, lines.length);
 });
 
-t.test('CLOSE waits for the writes before it, and for the intake', async (t) => {
+void t.test('CLOSE waits for the writes before it, and for the intake', async (t) => {
   const path = `${gpg}/many.bin`;
   const handle = await alice.open(path, fresh);
   const block = Buffer.alloc(1000, 7);
@@ -164,7 +164,7 @@ t.test('CLOSE waits for the writes before it, and for the intake', async (t) => 
   server.intake.beforeEnd = async () => undefined;
 });
 
-t.test('SETSTAT by path behind a pipelined CLOSE keeps the client’s time', async (t) => {
+void t.test('SETSTAT by path behind a pipelined CLOSE keeps the client’s time', async (t) => {
   const path = `${gpg}/times.dcm`;
   const handle = await alice.open(path, fresh);
   const all = [
@@ -178,7 +178,7 @@ t.test('SETSTAT by path behind a pipelined CLOSE keeps the client’s time', asy
   t.equal(statSync(onDisk(path)).mode & 0o777, 0o600, 'modes are accepted and ignored');
 });
 
-t.test('sizes set by handle and by path reach the disk and the intake', async (t) => {
+void t.test('sizes set by handle and by path reach the disk and the intake', async (t) => {
   const path = `${gpg}/cut.dcm`;
   await alice.put(path, '0123456789');
   server.intake.events.length = 0;
@@ -198,7 +198,7 @@ t.test('sizes set by handle and by path reach the disk and the intake', async (t
   server.intake.freshInode = false;
 });
 
-t.test('RENAME does not overwrite, posix-rename does', async (t) => {
+void t.test('RENAME does not overwrite, posix-rename does', async (t) => {
   await alice.put(`${gpg}/a.part`, 'new');
   await alice.put(`${gpg}/a.dcm`, 'old');
   t.match(
@@ -230,7 +230,7 @@ t.test('RENAME does not overwrite, posix-rename does', async (t) => {
   );
 });
 
-t.test('what may not be done is refused, and the disk stays as it was', async (t) => {
+void t.test('what may not be done is refused, and the disk stays as it was', async (t) => {
   await bob.put('/home/ji_brain/bob/gpg/secret.dcm', 'bob');
   await partner.status(fxp.MKDIR, `${incoming}/gpg-carol`, 0);
   await partner.put(`${incoming}/gpg-carol/x.gpg`, 'sealed');
@@ -402,7 +402,7 @@ t.test('what may not be done is refused, and the disk stays as it was', async (t
   t.same(await partner.list(incoming), ['.clubhouse-1.part', 'gpg-carol']);
 });
 
-t.test('what is hidden from a member does not exist for them', async (t) => {
+void t.test('what is hidden from a member does not exist for them', async (t) => {
   await alice.put(`${outgoing}/slip.dcm`, 'slip');
   const path = 'ji_brain/club_house/From_PUHSC_To_UMHS';
   server.intake.hiddenPaths.set(path, new Set([`${path}/slip.dcm`]));
@@ -424,7 +424,7 @@ t.test('what is hidden from a member does not exist for them', async (t) => {
   server.intake.hiddenPaths.clear();
 });
 
-t.test('planted links, FIFOs and swapped folders lead nowhere', async (t) => {
+void t.test('planted links, FIFOs and swapped folders lead nowhere', async (t) => {
   const outside = join(server.root, 'outside');
   mkdirSync(outside);
   writeFileSync(join(outside, 'secret'), 'secret');
@@ -463,7 +463,7 @@ t.test('planted links, FIFOs and swapped folders lead nowhere', async (t) => {
   for (const name of ['link', 'dir', 'fifo']) t.notOk(names.includes(name));
 });
 
-t.test(
+void t.test(
   '3,000 files are listed in pieces, each name once, to concurrent READDIRs too',
   async (t) => {
     const folder = `${self}/many`;
@@ -481,7 +481,7 @@ t.test(
   },
 );
 
-t.test('odd names survive the way there and back', async (t) => {
+void t.test('odd names survive the way there and back', async (t) => {
   const names = [
     'with space',
     '-dash',
@@ -500,7 +500,7 @@ t.test('odd names survive the way there and back', async (t) => {
   for (const name of names) t.equal(await alice.get(`${self}/odd/${name}`), name);
 });
 
-t.test('unknown requests are unsupported, and the pipeline behind them goes on', async (t) => {
+void t.test('unknown requests are unsupported, and the pipeline behind them goes on', async (t) => {
   const answers = await Promise.all([
     alice.status(99, 'x'),
     alice.status(fxp.EXTENDED, 'nonsense@example.org'),
@@ -514,7 +514,7 @@ t.test('unknown requests are unsupported, and the pipeline behind them goes on',
   t.equal(answers[5], 5);
 });
 
-t.test('64-bit offsets work or fail, never wrap', async (t) => {
+void t.test('64-bit offsets work or fail, never wrap', async (t) => {
   const path = `${self}/sparse`;
   const handle = await alice.open(path, READ | fresh);
   t.equal(await alice.write(handle, 5 * 2 ** 30, Buffer.from('x')), 'OK');
@@ -528,7 +528,7 @@ t.test('64-bit offsets work or fail, never wrap', async (t) => {
   await alice.status(fxp.REMOVE, path);
 });
 
-t.test('the extensions answer as their documents say', async (t) => {
+void t.test('the extensions answer as their documents say', async (t) => {
   const path = `${gpg}/one.dcm`;
   let reply = await alice.ask(fxp.EXTENDED, 'limits@openssh.com');
   t.equal(reply.type, fxp.EXTENDED_REPLY);
@@ -563,7 +563,7 @@ t.test('the extensions answer as their documents say', async (t) => {
   t.equal(await alice.status(fxp.EXTENDED, 'lsetstat@openssh.com', path, 8, 7, 7), 'OK');
 });
 
-t.test('a malformed packet ends that connection alone', async (t) => {
+void t.test('a malformed packet ends that connection alone', async (t) => {
   const bad: readonly [string, Buffer][] = [
     ['a length with the top bit', Buffer.from([0x80, 0, 0, 1, 3])],
     ['a length of zero', Buffer.from([0, 0, 0, 0, 3])],
@@ -580,7 +580,7 @@ t.test('a malformed packet ends that connection alone', async (t) => {
   }
 });
 
-t.test('a WRITE with junk behind its data is stored without it', async (t) => {
+void t.test('a WRITE with junk behind its data is stored without it', async (t) => {
   const handle = await alice.open(`${self}/junk`, fresh);
   const packet = encode(fxp.WRITE, 900_000, handle, 0n, 'data', 'junk');
   alice.raw(packet);
@@ -588,7 +588,7 @@ t.test('a WRITE with junk behind its data is stored without it', async (t) => {
   t.equal(readFileSync(onDisk(`${self}/junk`), 'utf8'), 'data');
 });
 
-t.test(
+void t.test(
   'a connection that is cut leaves the upload as lost, with the bytes that came',
   async (t) => {
     const victim = await connect(server, 'alice');
@@ -605,29 +605,37 @@ t.test(
   },
 );
 
-t.test('the end of the channel gives exit status 0 and counts open files as lost', async (t) => {
-  const client = await connect(server, 'alice');
-  await client.open(`${gpg}/eof.dcm`, fresh);
-  const exit = new Promise((resolve) => client.channel.on('exit', resolve));
-  client.channel.end();
-  t.equal(await exit, 0);
-  await client.gone;
-  t.ok(server.intake.events.includes('lost intake ji_brain/alice/gpg/eof.dcm 0'));
-  client.end();
-});
+void t.test(
+  'the end of the channel gives exit status 0 and counts open files as lost',
+  async (t) => {
+    const client = await connect(server, 'alice');
+    await client.open(`${gpg}/eof.dcm`, fresh);
+    const exit = new Promise((resolve) => client.channel.on('exit', resolve));
+    client.channel.end();
+    t.equal(await exit, 0);
+    await client.gone;
+    t.ok(server.intake.events.includes('lost intake ji_brain/alice/gpg/eof.dcm 0'));
+    client.end();
+  },
+);
 
-t.test('too many handles are refused with a sentence, and work again after closing', async (t) => {
-  const client = await connect(server, 'alice');
-  const handles: Buffer[] = [];
-  for (let index = 0; index < 512; index += 1)
-    handles.push(await client.open(`${gpg}/one.dcm`, READ));
-  await t.rejects(client.open(`${gpg}/one.dcm`, READ), { message: /FAILURE: Too many open files/ });
-  await client.close(handles[0] as Buffer);
-  t.ok(await client.open(`${gpg}/one.dcm`, READ));
-  client.end();
-});
+void t.test(
+  'too many handles are refused with a sentence, and work again after closing',
+  async (t) => {
+    const client = await connect(server, 'alice');
+    const handles: Buffer[] = [];
+    for (let index = 0; index < 512; index += 1)
+      handles.push(await client.open(`${gpg}/one.dcm`, READ));
+    await t.rejects(client.open(`${gpg}/one.dcm`, READ), {
+      message: /FAILURE: Too many open files/,
+    });
+    await client.close(handles[0] as Buffer);
+    t.ok(await client.open(`${gpg}/one.dcm`, READ));
+    client.end();
+  },
+);
 
-t.test('a client that never reads its answers stops being read', async (t) => {
+void t.test('a client that never reads its answers stops being read', async (t) => {
   const client = await connect(server, 'alice');
   await client.put(`${self}/big`, Buffer.alloc(200_000));
   const handle = await client.open(`${self}/big`, READ);
@@ -641,7 +649,7 @@ t.test('a client that never reads its answers stops being read', async (t) => {
   client.cut();
 });
 
-t.test('the log holds no name and no path', async (t) => {
+void t.test('the log holds no name and no path', async (t) => {
   const text = server.log.lines.join('\n');
   for (const word of ['alice', 'one.dcm', 'ji_brain', server.root])
     t.notOk(text.includes(word), word);

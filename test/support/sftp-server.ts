@@ -22,8 +22,10 @@ export interface TestKey {
   readonly blob: Buffer;
 }
 
+/** About one in 500 keys that ssh2 generates cannot be read by itself, so it is asked again. */
 export function makeKey(): TestKey {
   const { private: privateKey, public: publicLine } = ssh2.utils.generateKeyPairSync('ed25519');
+  if (ssh2.utils.parseKey(privateKey) instanceof Error) return makeKey();
   return { privateKey, publicLine, blob: Buffer.from(publicLine.split(' ')[1] ?? '', 'base64') };
 }
 

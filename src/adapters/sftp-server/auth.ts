@@ -91,7 +91,7 @@ async function identify(accounts: Accounts, attempt: AuthContext): Promise<Princ
       return accounts.verifyPassword(attempt.username, isText ? password : '');
     }
     case 'publickey': {
-      if (!isUsableKey(attempt) || !isSigned(attempt)) return undefined;
+      if (!isSigned(attempt)) return undefined;
       return find(accounts, attempt);
     }
     default:
@@ -111,7 +111,9 @@ function isUsableKey({ key, hashAlgo }: PublicKeyAuthContext): boolean {
 }
 
 /** Did the holder of the private key sign this session's request? */
-export function isSigned({ key, blob, signature, hashAlgo }: PublicKeyAuthContext): boolean {
+export function isSigned(attempt: PublicKeyAuthContext): boolean {
+  const { key, blob, signature, hashAlgo } = attempt;
+  if (!isUsableKey(attempt)) return false;
   if (blob === undefined || signature === undefined) return false;
   if (blob.length === 0 || signature.length === 0) return false;
   const parsed: ParsedKey | Error | (ParsedKey | Error)[] = ssh2.utils.parseKey(key.data);

@@ -186,8 +186,8 @@ export function serveConnection(
         end();
         return;
       }
-      principal = now;
       await makeFolders(parts, now);
+      principal = now;
       for (const session of sessions) session.revalidate();
     },
     checkTime: (nowMs) => {

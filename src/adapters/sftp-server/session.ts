@@ -59,6 +59,7 @@ export function serveSession(
 ): Session {
   const reader = createPacketReader();
   const closing = new Set<FileHandle>();
+  const turns = createTurns();
   const idleWaiters: (() => void)[] = [];
   let hasBegun = false;
   let isOver = false;
@@ -229,16 +230,19 @@ export function serveSession(
     const key = body.string();
     const handle = withHandle(id, () => context.handles.get(key));
     if (handle === undefined) return;
-    const bytes = row.isParallel === true ? readCost(body) : 0;
+    const run = (): Promise<Buffer> => {
+      permitted(row, handle.place, body);
+      return row.run(context, handle, body, id);
+    };
+    if (row.isParallel !== true) {
+      begin(0);
+      handle.queue.task(() => answer(row, id, 0, async () => run()));
+      return;
+    }
+    const bytes = readCost(body);
+    const inTurn = turns.take(handle);
     begin(bytes);
-    handle.queue.task(
-      () =>
-        answer(row, id, bytes, async () => {
-          permitted(row, handle.place, body);
-          return row.run(context, handle, body, id);
-        }),
-      row.isParallel === true,
-    );
+    handle.queue.task(() => inTurn(run, (result) => answer(row, id, bytes, result)), true);
   };
 
   const write = (row: SftpRequest, { id, body, data, dataBytes }: Packet): void => {
@@ -332,6 +336,34 @@ export function serveSession(
     },
     get busy() {
       return pending;
+    },
+  };
+}
+
+type InTurn = (
+  run: () => Promise<Buffer>,
+  answer: (result: () => Promise<Buffer>) => Promise<void>,
+) => Promise<void>;
+
+/**
+ * READs of one handle run together and are answered in the order of asking: the draft allows any order, but OpenSSH's
+ * sftp and scp (9.2) cut the file they download at the last answer when answers were out of order, and report success.
+ */
+function createTurns(): { take(handle: Handle): InTurn } {
+  const last = new WeakMap<Handle, Promise<void>>();
+  return {
+    take: (handle) => {
+      const before = last.get(handle);
+      let mark: () => void = () => undefined;
+      last.set(handle, new Promise((resolve) => (mark = resolve)));
+      return async (run, answer) => {
+        const [result] = await Promise.allSettled([Promise.resolve().then(run), before]);
+        await answer(async () => {
+          if (result.status === 'rejected') throw result.reason;
+          return result.value;
+        });
+        mark();
+      };
     },
   };
 }
