@@ -5,6 +5,7 @@
 // condition. Released and allowed are overruled only by such a rule, never the other way round.
 
 import type { DataSet, FileHead, Tag } from '../dicom/dataset.ts';
+import { isKnownCharset } from '../dicom/text.ts';
 import type { HoldReason } from '../reasons.ts';
 import type { FilePolicy } from './policy.ts';
 import { charsetsOf, findElement, firstValue, hasValue, valuesOf } from './reading.ts';
@@ -50,7 +51,7 @@ const screenSeries =
 const isBelow = (uid: string, root: string): boolean => uid === root || uid.startsWith(`${root}.`);
 
 /**
- * Why the file must not be processed at all: DICOMDIR, documents, and pixels that may carry text. `released`: an
+ * Why the file must not be processed at all: DICOMDIR, documents, texts that nobody can read, and pixels that may carry text. `released`: an
  * administrator has looked at this content (`held release`), which overrides `burned-in` alone.
  */
 export function judgeImage(
@@ -71,6 +72,7 @@ export function judgeImage(
   if (document !== undefined && hasValue(document)) {
     return { reason: 'encapsulated-document', tag: document.tag };
   }
+  if (!isKnownCharset(charsetsOf(header))) return { reason: 'unsupported', tag: 0x00080005 };
   const place = { tag: pixelDataTag, vr: 'OW', creator: undefined, path: [] } as const;
   const { action, by } = policy.decide(place);
   if (action.kind === 'hold') return { reason: 'rule', tag: pixelDataTag };

@@ -2,6 +2,7 @@
 
 import type { DataSet, Encoding, FileHead, Tag } from '../dicom/dataset.ts';
 import type { ActionKind } from './action.ts';
+import type { Identifying } from './identifying-words.ts';
 import type { FilePolicy } from './policy.ts';
 import type { Subject } from './subject.ts';
 
@@ -37,8 +38,8 @@ export interface Level {
 /** What stays the same for the whole part. */
 export interface Work {
   readonly input: DeidInput;
-  /** Lower-case words of this file that stand for somebody. */
-  readonly identifying: () => ReadonlySet<string>;
+  /** What in this file stands for somebody. */
+  readonly identifying: () => Identifying;
   readonly count: (tag: Tag, kind: ActionKind) => void;
   readonly hold: (tag: Tag) => void;
 }

@@ -9,13 +9,15 @@ import {
   type Encoding,
   type Tag,
 } from '../dicom/dataset.ts';
-import { isGroupLength, isPrivateCreator } from '../dicom/dictionary.ts';
+import { isGroupLength, isPrivateCreator, lookup } from '../dicom/dictionary.ts';
 import type { HoldReason } from '../reasons.ts';
+import type { ActionKind } from './action.ts';
 import { standardCodeItem } from './code-item.ts';
 import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work.ts';
 import { padText } from './encode-value.ts';
-import { identifyingWords } from './identifying-words.ts';
+import { identifyingIn, type Identifying } from './identifying-words.ts';
 import { markTags, marks } from './marks.ts';
+import type { FilePolicy } from './policy.ts';
 import { creatorsOf, creatorTag } from './private-blocks.ts';
 import { profileHash, type Profile } from './profile.ts';
 import { charsetsOf, effectiveVR, firstValue } from './reading.ts';
@@ -35,14 +37,15 @@ export interface DeidResult {
 }
 
 export function deidentify(input: DeidInput): DeidResult {
-  const actions: ActionCounts = {};
+  const actions = new Map<Tag, Partial<Record<ActionKind, number>>>();
   let hold: DeidResult['hold'];
-  let words: ReadonlySet<string> | undefined;
+  let identifying: Identifying | undefined;
   const work: Work = {
     input,
-    identifying: () => (words ??= identifyingWords(input.header)),
+    identifying: () => (identifying ??= identifyingIn(input.header, isKeptBy(input.policy))),
     count: (tag, kind) => {
-      const counts = (actions[formatTag(tag)] ??= {});
+      let counts = actions.get(tag);
+      if (counts === undefined) actions.set(tag, (counts = {}));
       counts[kind] = (counts[kind] ?? 0) + 1;
     },
     hold: (tag) => {
@@ -58,7 +61,26 @@ export function deidentify(input: DeidInput): DeidResult {
   };
   let elements = rewriteElements(input.dataset, top, work);
   if (input.part === 'header') elements = withOurs(elements, input);
-  return { dataset: { elements }, ...metaUIDs(input), hold, actions };
+  const counted = Object.fromEntries([...actions].map(([tag, counts]) => [nameOf(tag), counts]));
+  return { dataset: { elements }, ...metaUIDs(input), hold, actions: counted };
+}
+
+const isKeptBy =
+  (policy: FilePolicy) =>
+  (tag: Tag): boolean => {
+    const vr = lookup(tag)?.vrs[0] ?? 'UN';
+    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+  };
+
+// the same few thousand tags in every file
+const names = new Map<Tag, string>();
+function nameOf(tag: Tag): string {
+  let name = names.get(tag);
+  if (name === undefined) {
+    if (names.size > 20_000) names.clear();
+    names.set(tag, (name = formatTag(tag)));
+  }
+  return name;
 }
 
 /** Puts in the marks and, where the file has none, the attributes that every image must have (PS3.3 §C.7.1.1). */
@@ -86,8 +108,11 @@ function hashOf(profile: Profile): string {
 /** From the dataset, or from the file meta information where the dataset has none. */
 function metaUIDs(input: DeidInput): { sopClassUID: string; sopInstanceUID: string } {
   const { header, head, policy, uidKey } = input;
-  const read = (tag: Tag, metaTag: Tag): string =>
-    stripUID(firstValue(header, tag)) || stripUID(firstValue(head.meta, metaTag));
+  const uidIn = (dataset: DataSet, tag: Tag): string => {
+    const uid = stripUID(firstValue(dataset, tag, []));
+    return /^[\d.]{1,64}$/.test(uid) ? uid : ''; // anything else may be anybody's name
+  };
+  const read = (tag: Tag, metaTag: Tag): string => uidIn(header, tag) || uidIn(head.meta, metaTag);
   const instance = read(0x00080018, 0x00020003);
   const place = { tag: 0x00080018, vr: 'UI', creator: undefined, path: [] } as const;
   const kept = policy.decide(place).action.kind === 'keep';

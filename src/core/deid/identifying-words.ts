@@ -1,28 +1,85 @@
-// The words by which one file names people and patients, so that cleaning (PS3.15 code C) masks them even where they
-// happen to be words of the allow-list.
+// The words by which one file names people and patients. Where free text stays, they are masked in it: descriptions repeat
+// names, and scanners fill odd fields with the patient's ID.
 
-import type { DataSet } from '../dicom/dataset.ts';
+import type { DataSet, Tag } from '../dicom/dataset.ts';
 import { decodeValues } from '../dicom/text.ts';
+import { commonWords } from './common-words.ts';
 import { charsetsOf, effectiveVR } from './reading.ts';
 
-const others: ReadonlySet<number> = new Set([0x00100020, 0x00101000, 0x00080050, 0x00200010]);
+export interface Identifying {
+  /** Lower case, NFKC: the parts of names of persons and of IDs. */
+  readonly words: ReadonlySet<string>;
+  /** Whole names and IDs without anything between their letters and digits. */
+  readonly wholes: ReadonlySet<string>;
+}
 
-/** Lower case, NFKC; of all names of persons, patient IDs, accession and study numbers at the top level. */
-export function identifyingWords(header: DataSet): ReadonlySet<string> {
-  const charsets = charsetsOf(header);
+/** IDs of the patient, of visits, orders and specimens. */
+const ids: ReadonlySet<Tag> = new Set([
+  0x00080050, 0x00100020, 0x00101000, 0x00101090, 0x00120040, 0x00200010, 0x00380010, 0x00380060,
+  0x00400009, 0x00400253, 0x00401001, 0x00402006, 0x00402007, 0x00402016, 0x00402017,
+]);
+
+const word = /[\p{L}\p{N}]+/gu;
+const wordsOf = (text: string): readonly string[] => text.match(word) ?? [];
+const fold = (text: string): string => text.normalize('NFKC').toLowerCase();
+
+/** From all depths. `isKept`: attributes that the profile keeps on purpose identify nobody by its own judgement. */
+export function identifyingIn(header: DataSet, isKept: (tag: Tag) => boolean): Identifying {
   const words = new Set<string>();
-  for (const element of header.elements) {
-    if (element.kind !== 'value') continue;
-    const vr = effectiveVR(element.tag, element.vr);
-    if (vr !== 'PN' && !others.has(element.tag)) continue;
-    for (const value of decodeValues(element.value, charsets, vr)) {
-      for (const word of value
-        .normalize('NFKC')
-        .toLowerCase()
-        .split(/[^\p{L}\p{N}]+/u)) {
-        if (word.length > 1) words.add(word);
+  const wholes = new Set<string>();
+  collect(header, [], isKept, (value) => {
+    const parts = wordsOf(fold(value));
+    for (const part of parts) if (part.length > 1) words.add(part);
+    if (parts.length === 0) return;
+    wholes.add(parts.join(''));
+    wholes.add(parts.toReversed().join(''));
+  });
+  return { words, wholes };
+}
+
+function collect(
+  dataset: DataSet,
+  inherited: readonly string[],
+  isKept: (tag: Tag) => boolean,
+  add: (value: string) => void,
+): void {
+  const own = charsetsOf(dataset);
+  const charsets = own.length > 0 ? own : inherited;
+  for (const element of dataset.elements) {
+    if (element.kind === 'sequence') {
+      for (const item of element.items) collect(item, charsets, isKept, add);
+    } else if (element.kind === 'value') {
+      const isName = effectiveVR(element.tag, element.vr) === 'PN';
+      if ((!isName && !ids.has(element.tag)) || isKept(element.tag)) continue;
+      for (const value of decodeValues(element.value, charsets, isName ? 'PN' : 'LO')) {
+        for (const group of isName ? value.split('=') : [value]) add(group);
       }
     }
   }
-  return words;
 }
+
+const mask = 'XXX';
+
+/**
+ * The text with what identifies masked, ASCII then; undefined where nothing does. Words under four letters, or two of a
+ * script without spaces, and common words count only as the whole text (SPEC 7).
+ */
+export function maskIdentifying(text: string, identifying: Identifying): string | undefined {
+  const folded = fold(text);
+  const parts = wordsOf(folded);
+  const whole = parts.join('');
+  if (whole.length > 1 && (identifying.wholes.has(whole) || identifying.words.has(whole))) {
+    return mask;
+  }
+  const counts = (part: string): boolean =>
+    identifying.words.has(part) &&
+    (part.length >= 4 || isIdeographic(part)) &&
+    !commonWords.has(part);
+  if (!parts.some(counts)) return undefined;
+  return text
+    .normalize('NFKC')
+    .replaceAll(word, (part) => (counts(part.toLowerCase()) ? mask : part))
+    .replaceAll(/[^ -~]+/g, mask);
+}
+
+const isIdeographic = (part: string): boolean => part.length > 1 && /\p{Lo}/u.test(part);

@@ -3,7 +3,7 @@
 
 import type { Element, SequenceElement, ValueElement, VR } from '../dicom/dataset.ts';
 import { keywordOf, lookup } from '../dicom/dictionary.ts';
-import { decodeText, decodeValues } from '../dicom/text.ts';
+import { decodeText, decodeValues, isKnownCharset } from '../dicom/text.ts';
 import { unreachable } from '../errors.ts';
 import { freeText, temporal } from './action.ts';
 import { cleanText } from './clean-text.ts';
@@ -11,6 +11,7 @@ import { codeTags } from './code-item.ts';
 import { capAge, shiftTemporal } from './dates.ts';
 import type { Level, Work } from './deid-work.ts';
 import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
+import { maskIdentifying } from './identifying-words.ts';
 import { codeItem } from './marks.ts';
 import type { Decision } from './policy.ts';
 import { safePrivateVR } from './private-blocks.ts';
@@ -117,7 +118,9 @@ function cleaned(
   const max = lengths[vr] ?? 10_240;
   const values =
     freeText.has(vr) || vr === 'CS' ? decodeValues(element.value, level.charsets, vr) : [];
-  const texts = values.map((value) => cleanText(value, work.identifying())?.slice(0, max).trim());
+  const texts = values.map((value) =>
+    cleanText(value, work.identifying().words)?.slice(0, max).trim(),
+  );
   if (texts.some((text) => text !== undefined)) {
     const made = withText(element, texts.map((text) => text ?? '').join('\\'), level);
     if (made !== undefined) return made;
@@ -147,14 +150,50 @@ function keepValue(
   }
   if (vr === 'AS') return keepAge(element, work);
   if (known === 'UI' || (creator !== undefined && vr === 'UI')) return hashPrivate(element, work);
-  if (level.mode === 'stay' || decision.by === 'rule' || !freeText.has(vr)) return element;
-  if (level.isStandardCode && codeTags.has(tag)) return element;
+  if (tag === 0x00080005) return keepCharset(element, work);
+  if (decision.by === 'rule') return element;
+  if (isNumberText(vr)) return keepNumber(element, vr, work);
+  if (!freeText.has(vr)) return element;
+  if (codeTags.has(tag) && (level.isStandardCode || level.mode === 'stay')) return element;
+  if (level.mode === 'stay') return keepText(element, vr, level, work);
   if (level.mode === 'clean') {
     work.count(tag, 'clean');
     return cleaned(element, decision, level, work);
   }
   work.count(tag, 'dummy');
   return dummy(element, level);
+}
+
+/** Free text that stays, but for what in it names somebody of this file. */
+function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Element {
+  if (element.value.length === 0) return element;
+  let isMasked = false;
+  const texts = decodeValues(element.value, level.charsets, vr).map((text) => {
+    const masked = maskIdentifying(text, work.identifying());
+    if (masked !== undefined) isMasked = true;
+    return masked ?? text.replaceAll(/[^ -~]+/g, 'XXX');
+  });
+  if (!isMasked) return element;
+  work.count(element.tag, 'clean');
+  return withText(element, texts.join('\\'), level) ?? dummy(element, level);
+}
+
+const isNumberText = (vr: VR): vr is 'DS' | 'IS' | 'UI' =>
+  vr === 'DS' || vr === 'IS' || vr === 'UI';
+
+/** Letters where only a number can be are not a number. */
+function keepNumber(element: ValueElement, vr: 'DS' | 'IS' | 'UI', work: Work): Element {
+  const pattern = vr === 'UI' ? /^[\d.\\ \0]*$/ : /^[\d.+\-eE\\ \0]*$/;
+  if (pattern.test(latin1(element.value))) return element;
+  work.count(element.tag, 'empty');
+  return emptied(element);
+}
+
+/** The name of a character set that nobody knows says nothing, and may say something else. */
+function keepCharset(element: ValueElement, work: Work): Element {
+  if (isKnownCharset(decodeValues(element.value, [], 'CS'))) return element;
+  work.count(element.tag, 'empty');
+  return emptied(element);
 }
 
 function keepAge(element: ValueElement, work: Work): Element {

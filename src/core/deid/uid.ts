@@ -17,12 +17,26 @@ export function hashUID(uid: string, key: Uint8Array): string {
   return `2.25.${BigInt(`0x${mac.toString('hex', 0, 16)}`)}`;
 }
 
+/** A study has thousands of files and a handful of UIDs that stand in all of them. */
+const caches = new WeakMap<Uint8Array, Map<string, string>>();
+
+function cachedHash(uid: string, key: Uint8Array): string {
+  let cache = caches.get(key);
+  if (cache === undefined) caches.set(key, (cache = new Map<string, string>()));
+  let hashed = cache.get(uid);
+  if (hashed === undefined) {
+    if (cache.size >= 4096) cache.clear();
+    cache.set(uid, (hashed = hashUID(uid, key)));
+  }
+  return hashed;
+}
+
 /** A value of VR UI, one or several UIDs. Empty ones stay empty, the standard's own stay. */
 export const hashUIDs = (text: string, key: Uint8Array): string =>
   text
     .split('\\')
     .map((part) => {
       const uid = stripUID(part);
-      return uid === '' || uid.startsWith(standardRoot) ? uid : hashUID(uid, key);
+      return uid === '' || uid.startsWith(standardRoot) ? uid : cachedHash(uid, key);
     })
     .join('\\');

@@ -14,6 +14,7 @@ import {
   dicomFile,
   el,
   gb18030,
+  padded,
   sorted,
   syntaxes,
   type TestElement,
@@ -378,6 +379,48 @@ void t.test(
     t.equal(firstValue(dataset, 0x00281055), 'normal');
   },
 );
+
+const keptTexts: readonly [name: string, text: string, want: string][] = [
+  ['the ID', 'MRN0012345', 'XXX'],
+  ['the ID among words', 'spoiled MRN0012345 fast', 'spoiled XXX fast'],
+  ['a short name and a common word', 'for Rosa, urgent', 'for XXX, urgent'],
+  ['a longer part of a name', 'asked by Referrer', 'asked by XXX'],
+  ['the whole name in the other order', 'Anna Test', 'XXX'],
+  ['a short part as the whole text', 'ANNA', 'XXX'],
+  ['a common word that is a name here', 'test of the coil', 'test of the coil'],
+  ['nothing of it', 'fl3d1r', 'fl3d1r'],
+];
+
+for (const [name, text, want] of keptTexts) {
+  void t.test(`text that stays is masked where it holds: ${name}`, async (t) => {
+    const file = ctSlice({ extra: [el(0x00187006, 'LT', padded(Buffer.from(text)))] });
+    t.equal(get((await clean(file)).dataset, 'DetectorDescription'), want);
+  });
+}
+
+void t.test('letters where only a number can be do not stay', async (t) => {
+  const file = ctSlice({
+    extra: [
+      el(0x00180050, 'DS', 'WEISSKOPF'),
+      el(0x00200013, 'IS', 'HANS'),
+      el(0x00080016, 'UI', 'WEISSKOPF.1'),
+      el(0x00201041, 'DS', '-1.5e+01'),
+    ],
+    meta: [el(0x00020002, 'UI', 'HANS.2')],
+  });
+  const { dataset, sopClassUID } = await clean(file);
+  t.equal(get(dataset, 'SliceThickness'), '');
+  t.equal(get(dataset, 'InstanceNumber'), '');
+  t.equal(get(dataset, 'SOPClassUID'), '');
+  t.equal(get(dataset, 'SliceLocation'), '-1.5e+01');
+  t.equal(sopClassUID, '');
+});
+
+void t.test('a nested character set that nobody knows goes', async (t) => {
+  const item = [el(0x00080005, 'CS', 'WEISSKOPF'), el(0x00080100, 'SH', '1')];
+  const file = ctSlice({ extra: [el(0x00089215, 'SQ', { items: [item] })] });
+  t.notMatch((await clean(file)).bytes.toString('latin1'), /WEISSKOPF/);
+});
 
 void t.test('a file without PatientName and PatientID gets both', async (t) => {
   const { dataset } = await clean(ctSlice({ omit: [0x00100010, 0x00100020] }));

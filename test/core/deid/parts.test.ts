@@ -283,6 +283,12 @@ const pixels: readonly { name: string; slice: CtSlice; yaml?: string; want: stri
       yaml: 'burnedIn: allow',
       want: 'encapsulated-document',
     },
+    {
+      name: 'a character set that nobody knows',
+      slice: { charset: 'KLINGON' },
+      yaml: 'burnedIn: allow',
+      want: 'unsupported',
+    },
     { name: 'a DICOMDIR', slice: { sopClass: '1.2.840.10008.1.3.10' }, want: 'dicomdir' },
     {
       name: 'ultrasound, allowed',
