@@ -51,3 +51,14 @@ healthy subject subjects human animal mouse rabbit tiger lion horse bird fish
 `;
 
 export const commonWords: ReadonlySet<string> = new Set(words.split(/\s+/).filter(Boolean));
+
+const nobody = `
+anon anonym anonymous anonymized anonymised deidentified deid unknown unnamed undefined none null nil noname nobody
+notavailable notapplicable na nan
+conquest cornerstone dcm2nii dcm2niix dcm4che dcmqi dcmtk dicom2nifti dicom3tools fsl gdcm highdicom horos itk itksnap
+matlab medcon mricron nifti nifti2dicom ohif orthanc osirix plastimatch pydicom simpleitk slicer slicer3d vtk xnat
+匿名 未知
+`;
+
+/** What programs write into PatientName and PatientID when there is no patient: it names nobody wherever it stands. */
+export const namesNobody: ReadonlySet<string> = new Set(nobody.split(/\s+/).filter(Boolean));

@@ -74,15 +74,15 @@ export function readings(bytes: Uint8Array, decode: () => string): readonly stri
   return [...texts];
 }
 
+const lenient = ['utf-8', 'gb18030', 'big5'].map((label) => new TextDecoder(label));
+const wide = ['utf-16le', 'utf-16be'].map((label) => new TextDecoder(label));
+
 /** Readings of bytes of unknown meaning: text may stand anywhere between other things, in 8 or in 16 bits. */
 export function blobReadings(bytes: Uint8Array): readonly string[] {
   const texts = [latin1(bytes)];
-  for (const label of ['utf-8', 'gb18030', 'big5'])
-    texts.push(new TextDecoder(label).decode(bytes));
+  for (const decoder of lenient) texts.push(decoder.decode(bytes));
   for (const from of [0, 1]) {
-    for (const label of ['utf-16le', 'utf-16be']) {
-      texts.push(new TextDecoder(label).decode(bytes.subarray(from)));
-    }
+    for (const decoder of wide) texts.push(decoder.decode(bytes.subarray(from)));
   }
   return texts;
 }

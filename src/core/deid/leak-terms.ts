@@ -3,7 +3,7 @@
 
 import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { decodeText, splitPersonName } from '../dicom/text.ts';
-import { commonWords } from './common-words.ts';
+import { commonWords, namesNobody } from './common-words.ts';
 import {
   classAt,
   fold,
@@ -113,18 +113,28 @@ class Collector {
     }
     const decodeAs: VR = vr === 'UN' ? 'LO' : vr;
     if (!textVRs.has(decodeAs)) return;
+    this.#nationalIds(value);
+    const read = this.#reader(tag, vr);
+    if (read === undefined) return;
     for (const text of readings(value, () => decodeText(value, charset, decodeAs))) {
-      this.#text(tag, vr, text);
+      for (const one of text.split('\\')) read(one);
     }
   }
 
-  #text(tag: Tag, vr: VR, text: string): void {
-    for (const number of nationalIdsIn(fold(text))) this.#add('national-id', squeeze(number));
-    const values = text.split('\\');
-    if (vr === 'PN' || nameTags.has(tag)) for (const value of values) this.#name(value);
-    else if (idTags.has(tag)) for (const value of values) this.#id(value);
-    else if (phoneTags.has(tag)) for (const value of values) this.#phone(value);
-    else if (addressTags.has(tag)) for (const value of values) this.#address(value);
+  /** Digits are digits in every charset, so that this costs no decoding of the many values that are nothing else. */
+  #nationalIds(value: Uint8Array): void {
+    if (value.length < 18) return;
+    const raw = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
+    for (const number of nationalIdsIn(raw.toLowerCase()))
+      this.#add('national-id', squeeze(number));
+  }
+
+  #reader(tag: Tag, vr: VR): ((value: string) => void) | undefined {
+    if (vr === 'PN' || nameTags.has(tag)) return (value) => this.#name(value);
+    if (idTags.has(tag)) return (value) => this.#id(value);
+    if (phoneTags.has(tag)) return (value) => this.#phone(value);
+    if (addressTags.has(tag)) return (value) => this.#address(value);
+    return undefined;
   }
 
   #name(value: string): void {
@@ -132,7 +142,9 @@ class Collector {
       const family = squeeze(fold(group.family));
       const given = squeeze(fold(group.given));
       const middle = squeeze(fold(group.middle));
-      for (const part of [family, given, middle]) this.#namePart(part);
+      const parts = [family, given, middle].filter((part) => part.text !== '');
+      const isWhole = parts.length === 1 && parts[0]?.edges.size === 2;
+      for (const part of parts) this.#namePart(part, isWhole);
       const [f, g, m] = [family.text, given.text, middle.text];
       if (f !== '' && g !== '') for (const text of [f + g, g + f]) this.#fullName(text);
       if (f !== '' && g !== '' && m !== '') {
@@ -144,13 +156,15 @@ class Collector {
     }
   }
 
-  #namePart(part: Squeezed): void {
-    this.#add('name', part);
+  /** A common word that is but a part of the name says something with the rest of the name only. */
+  #namePart(part: Squeezed, isWhole: boolean): void {
     let from = 0;
     for (const edge of [...part.edges].slice(1)) {
-      this.#add('name', squeeze(part.text.slice(from, edge)));
+      const word = part.text.slice(from, edge);
+      if (isWhole || !commonWords.has(word)) this.#add('name', squeeze(word));
       from = edge;
     }
+    if (part.edges.size > 2) this.#add('name', part);
   }
 
   #fullName(text: string): void {
@@ -185,7 +199,7 @@ class Collector {
 
   #add(kind: TermKind, part: Squeezed): void {
     const { text } = part;
-    if (text === '') return;
+    if (text === '' || namesNobody.has(text)) return;
     const least = kind === 'name' && /^\d+$/.test(text) ? 6 : 4;
     const isWeak = isShort(text, least) || commonWords.has(text);
     const isLong = text.length >= (/^\d+$/.test(text) ? 8 : 6);

@@ -160,7 +160,7 @@ const mustFind: readonly Case[] = [
   },
   {
     name: 'a common word as a whole value',
-    original: [person('Head^Annamaria')],
+    original: [person('Head')],
     written: [text('head')],
     found: found('name'),
   },
@@ -335,6 +335,18 @@ const mustPass: readonly Case[] = [
     written: [text('CT Test of Head and Chest, G'), el(0x00080070, 'LO', 'CT Maker')],
     found: [],
   })),
+  {
+    name: 'a common word that is a part of a name, as a whole value',
+    original: [person('Test^Physician')],
+    written: [text('test')],
+    found: [],
+  },
+  {
+    name: 'the name of a program in place of a patient',
+    original: [person('dicom2nifti'), ...id('dicom2nifti')],
+    written: [text('dicom2nifti')],
+    found: [],
+  },
   {
     name: 'a six-digit ID inside a UID',
     original: id('123456'),
