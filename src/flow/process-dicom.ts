@@ -98,8 +98,6 @@ async function judgeHeader(
     subject,
   });
   if (clean.hold !== undefined) throw new Held(clean.hold.reason, formatTag(clean.hold.tag));
-  mustBeUID(clean.sopClassUID, 0x00080016);
-  mustBeUID(clean.sopInstanceUID, 0x00080018);
   const headBytes = writeHead(head, clean);
   const headerBytes = writeDataSet(clean.dataset, head.encoding);
   const terms = collectTerms(header, { isKept: isKept(policy) });
@@ -107,13 +105,6 @@ async function judgeHeader(
   const file = { head, header, policy, subject, clean, headBytes, headerBytes, facts };
   checkLeaks(file, headerBytes, terms, context);
   return file;
-}
-
-/** They go into the file meta information; what is no UID there could be anything (PS3.5 §9.1). */
-function mustBeUID(uid: string, tag: Tag): void {
-  if (!/^[0-9.]{0,64}$/.test(uid)) {
-    throw new AppError('DICOM_MALFORMED', { tag: formatTag(tag), detail: 'not a UID' });
-  }
 }
 
 async function subjectFor(header: DataSet, context: ProcessContext): Promise<Subject> {

@@ -60,15 +60,17 @@ export const otherEntryName = (
   known: Known | undefined,
 ): string => zipOtherEntryName(inputFor(context, path, known), path);
 
-/** Throws Held (`leak-check`). A name that we made ourselves, all of it, is not searched: nothing of the client is in it. */
+/**
+ * Throws Held (`leak-check`). Also a name that we made is searched: its modality and numbers come from the dataset.
+ */
 export function checkedName(
   context: ProcessContext,
   name: string,
   known: Known | undefined,
 ): string {
-  const isOurs = context.profile.names === 'code';
-  if (isOurs || known === undefined || context.isReleased('leak-check')) return name;
-  const expected = { subjectCodes: known.subjectCodes, madeBy: 'client' as const };
+  if (known === undefined || context.isReleased('leak-check')) return name;
+  const madeBy = context.profile.names === 'code' ? 'us' : 'client';
+  const expected = { subjectCodes: known.subjectCodes, madeBy } as const;
   const [leak] = findLeaksInName(name, known.terms, expected);
   if (leak !== undefined) throw new Held('leak-check', `name, ${leak.kind}`);
   return name;

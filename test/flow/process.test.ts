@@ -298,11 +298,6 @@ const refusals: readonly {
     more: { profile: profileOf('extends: basic\notherFiles: encrypt\n') },
     outcome: { reason: 'zip-nothing-left', exclusions: [{ reason: 'not-parseable' }] },
   },
-  {
-    name: 'a SOP class that is no UID',
-    bytes: ctSlice({ sopClass: 'Johanna' }),
-    outcome: { kind: 'held', reason: 'not-parseable', detail: '(0008,0016), not a UID' },
-  },
   { name: 'a text named .dcm', bytes: text, outcome: { kind: 'held', reason: 'other-file' } },
   {
     name: 'a text, where others are dropped',
