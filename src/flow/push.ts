@@ -37,6 +37,9 @@ export function temporaryName(path: string, sha256: string): string {
   return `.clubhouse-${id}.part`;
 }
 
+const temporaryPath = (target: string, { path, sha256 }: Delivery): string =>
+  `${target.slice(0, target.lastIndexOf('/'))}/${temporaryName(path, sha256)}`;
+
 /** Throws REMOTE_*, OUTBOX_CHANGED (a sealed file is not what was published) or SOURCE_CHANGED (a direct file is not). */
 export async function push(
   parts: PushParts,
@@ -44,10 +47,14 @@ export async function push(
   signal: AbortSignal,
 ): Promise<PushOutcome> {
   const local = `${outgoingFolder(parts.site, delivery.project, delivery.partner)}/${delivery.path}`;
+  const target = `/home/${local}`;
   const file = await openLocal(parts, local);
-  if (file === undefined) return { kind: 'gone' };
+  if (file === undefined) {
+    await parts.remote.remove(temporaryPath(target, delivery)); // What an earlier try left.
+    return { kind: 'gone' };
+  }
   try {
-    return await pushOpen(parts, delivery, { file, target: `/home/${local}` }, signal);
+    return await pushOpen(parts, delivery, { file, target }, signal);
   } finally {
     await file.close();
   }
@@ -78,7 +85,7 @@ async function pushOpen(
   const { remote } = parts;
   const { file, target } = what;
   const folder = target.slice(0, target.lastIndexOf('/'));
-  const temporary = `${folder}/${temporaryName(delivery.path, delivery.sha256)}`;
+  const temporary = temporaryPath(target, delivery);
   const before = await file.facts();
   if (before.sizeBytes !== delivery.sizeBytes) throw changed(delivery);
   const [there, started] = await Promise.all([remote.facts(target), remote.facts(temporary)]);

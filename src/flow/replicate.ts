@@ -2,12 +2,11 @@
 // keeps the passes of one partner apart, also between a server and a command line on the same database.
 
 import { AppError, type ErrorCode } from '../core/errors.ts';
-import { backOffMs } from '../core/upload.ts';
 import { scanOutgoing, type OutgoingScan, type ScanParts } from './outgoing-scan.ts';
 import { runPass, type PassParts, type PassSummary } from './pass.ts';
+import { createLoop, isPlaced, refuse, type PlacedPartner } from './replication-loop.ts';
 import type { Lease, Leases } from './ports/leases.ts';
 import type { Partner, Partners } from './ports/partners.ts';
-import type { RemoteAddress } from './ports/replication.ts';
 
 export interface ReplicatorParts extends PassParts, ScanParts {
   readonly eager: boolean;
@@ -41,7 +40,6 @@ export interface Replicator {
 
 const leaseMs = 30_000;
 const renewMs = 10_000;
-const tickMs = 500;
 const waitForLeaseMs = 200;
 
 export function createReplicator(parts: ReplicatorParts): Replicator {
@@ -61,10 +59,6 @@ export function createReplicator(parts: ReplicatorParts): Replicator {
 }
 
 type Parts = ReplicatorParts & { readonly scan: OutgoingScan };
-
-type Placed = Partner & { readonly address: RemoteAddress };
-
-const isPlaced = (partner: Partner): partner is Placed => partner.address !== undefined;
 
 async function passWhenFree(parts: Parts, code: string, signal: AbortSignal): Promise<PassResult> {
   for (;;) {
@@ -95,14 +89,6 @@ async function onePass(
   } finally {
     await parts.leases.release(lease);
   }
-}
-
-function refuse(partner: Partner | undefined): AppError | undefined {
-  if (partner === undefined || !isPlaced(partner)) {
-    return new AppError('NOT_FOUND', { detail: 'the partner has no address; run partner add' });
-  }
-  if (partner.alarm?.code !== 'REMOTE_HOST_KEY') return undefined;
-  return new AppError('REMOTE_HOST_KEY', { detail: partner.alarm.detail });
 }
 
 /** Renews the lease beside `run`; once it is lost, `run` is aborted with LEASE_LOST. */
@@ -137,14 +123,16 @@ async function whileHeld<T>(
 
 async function passHeld(
   parts: Parts,
-  partner: Placed,
+  partner: PlacedPartner,
   how: { readonly lease: Lease; readonly isAsked: boolean },
   signal: AbortSignal,
 ): Promise<PassResult> {
   const { code } = partner;
   const startedAt = parts.clock.now();
   // A scan that fails is told at the end: what is known to be owed goes out all the same.
-  const scanned = await settled(parts.scan.run(partner, signal));
+  const scanned = isScanned(parts, partner, how)
+    ? { error: undefined }
+    : await settled(parts.scan.run(partner, signal));
   signal.throwIfAborted();
   if (how.isAsked) await parts.deliveries.hasten(code, startedAt);
   const summary = await runPass(parts, partner, how.lease, signal);
@@ -165,6 +153,12 @@ async function passHeld(
   return { partner: code, delivered, failed, error };
 }
 
+/** A command's process remembers no folder and would list them all; where a server's passes do that, it need not. */
+const isScanned = (parts: Parts, partner: Partner, how: { readonly isAsked: boolean }): boolean =>
+  how.isAsked &&
+  partner.lastPassAt !== undefined &&
+  parts.clock.now() - partner.lastPassAt < 2 * parts.everyMs;
+
 const settled = (work: Promise<void>): Promise<{ readonly error: unknown }> =>
   work.then(
     () => ({ error: undefined }),
@@ -182,71 +176,4 @@ function alarmOf(
   const isMissed = partner.failures >= 1 && parts.clock.now() - wellAt >= 2 * parts.everyMs;
   if (error.code === 'REMOTE_UNREACHABLE' && !isMissed) return undefined;
   return { code: error.code, detail: error.detail ?? '' };
-}
-
-/** When the next pass of a partner is due. A partner that fails is tried again sooner, but never more often than the
- *  back-off says, and at the latest at its normal time. */
-export function nextPassAt(
-  partner: Pick<Partner, 'lastPassAt' | 'failures'>,
-  everyMs: number,
-): number {
-  if (partner.lastPassAt === undefined) return 0;
-  const pause = partner.failures === 0 ? everyMs : Math.min(everyMs, backOffMs(partner.failures));
-  return partner.lastPassAt + pause;
-}
-
-function createLoop(
-  parts: ReplicatorParts,
-  pass: (code: string, signal: AbortSignal) => Promise<PassResult | undefined>,
-): { start(): void; stop(): Promise<void> } {
-  const stopping = new AbortController();
-  const running = new Map<string, Promise<void>>();
-  const notBefore = new Map<string, number>();
-  let ticking: Promise<void> | undefined;
-
-  const isDue = async (partner: Partner): Promise<boolean> => {
-    const now = parts.clock.now();
-    if (refuse(partner) !== undefined || running.has(partner.code)) return false;
-    if ((notBefore.get(partner.code) ?? 0) > now) return false;
-    if (nextPassAt(partner, parts.everyMs) <= now) return true;
-    return parts.eager && partner.failures === 0 && parts.deliveries.anyDue(partner.code, now);
-  };
-  const run = async (code: string): Promise<void> => {
-    try {
-      await pass(code, stopping.signal);
-    } catch (error) {
-      if (stopping.signal.aborted) return;
-      // Our own database or disk, not the partner: nothing was settled, so the next pass does it again.
-      const known = error instanceof AppError ? error.code : 'INTERNAL';
-      parts.log.error({ partner: code, code: known, err: String(error) }, 'replication failed');
-      notBefore.set(code, parts.clock.now() + backOffMs(1));
-    } finally {
-      running.delete(code);
-    }
-  };
-  const tick = async (): Promise<void> => {
-    for (const partner of await parts.partners.list()) {
-      if (await isDue(partner)) running.set(partner.code, run(partner.code));
-    }
-  };
-  const loop = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      await tick();
-      await parts.clock.sleep(tickMs, stopping.signal);
-    }
-  };
-  return {
-    start: () => {
-      ticking ??= loop().catch((error: unknown) => {
-        if (stopping.signal.aborted) return;
-        parts.log.error({ err: String(error) }, 'the replication loop ended');
-        throw error;
-      });
-    },
-    stop: async () => {
-      stopping.abort();
-      await ticking;
-      await Promise.all(running.values());
-    },
-  };
 }

@@ -169,3 +169,31 @@ void t.test('a lease has one holder, whichever process asks', async (t) => {
   site.clock.at += 1000;
   t.match(await there.acquire('x', 'there', 1000), { fence: first.fence + 2 });
 });
+
+void t.test(
+  'commits that wait are made together, and a lost lease refuses its own alone',
+  async (t) => {
+    const site = await siteOf(t);
+    const { deliveries, leases } = site.parts;
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    for (const name of names) await site.publish(`gpg-alice/${name}.gpg`, one);
+    const lease = await leases.acquire('replicate:UMHS', 'me', 30_000);
+    if (lease === undefined) throw new Error('no lease');
+    const due = await deliveries.due('UMHS', site.clock.now(), 10);
+    const settled = await Promise.allSettled(
+      due.map((delivery, index) =>
+        deliveries.delivered(delivery, 'check-file', index === 2 ? { ...lease, fence: 99 } : lease),
+      ),
+    );
+    t.same(
+      settled.map(({ status }) => status),
+      names.map((_, index) => (index === 2 ? 'rejected' : 'fulfilled')),
+    );
+    t.match(await deliveries.counts(), [{ delivered: 4, pending: 1 }]);
+    t.equal((await site.actions()).length, 4);
+    t.equal(
+      await new AuditLog(new Uint8Array(32), site.clock).firstBroken(site.database.db),
+      undefined,
+    );
+  },
+);

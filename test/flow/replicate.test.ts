@@ -8,7 +8,8 @@ import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { testPartner } from '../../src/flow/partner-test.ts';
 import { temporaryName } from '../../src/flow/push.ts';
-import { createReplicator, nextPassAt, type Replicator } from '../../src/flow/replicate.ts';
+import { createReplicator, type Replicator } from '../../src/flow/replicate.ts';
+import { nextPassAt } from '../../src/flow/replication-loop.ts';
 import { FakePartner, digest } from '../support/fake-remote.ts';
 import { SendingSite, address, everyMs, outgoing } from '../support/replication.ts';
 
@@ -195,6 +196,8 @@ void t.test('a file that was removed here is not sent, and nothing is removed th
   await site.publish('later.txt', two);
   await rm(site.at('notes.txt'));
   await rm(site.at('later.txt'));
+  const begun = there(temporaryName('later.txt', digest(two)));
+  partner.files.set(begun, { bytes: two, modifiedMs: 0 });
   t.match(await pass(), { delivered: 0, failed: 0 });
   t.same([...partner.files.keys()], [there('notes.txt')]);
   t.equal((await site.delivery('later.txt')).state, 'gone');
@@ -344,7 +347,7 @@ void t.test(
 void t.test('the loop sends what is due at its time, and at once when eager', async (t) => {
   const { site, partner, replicator } = await scene(t);
   const until = async (path: string): Promise<void> => {
-    for (let tries = 0; tries < 500 && !partner.files.has(there(path)); tries += 1) await sleep(5);
+    for (let tries = 0; tries < 4000 && !partner.files.has(there(path)); tries += 1) await sleep(5);
     t.ok(partner.files.has(there(path)), path);
   };
   await site.publish('gpg-alice/1.gpg', one);
@@ -379,6 +382,34 @@ void t.test('a stop in the middle of a send ends it, and the next start finishes
   t.equal((await site.parts.partners.find('UMHS'))?.failures, 0);
   t.match(await pass(), { delivered: 1 });
 });
+
+void t.test(
+  'trouble with our own database or disk ends neither the loop nor the sending',
+  async (t) => {
+    const { site, partner } = await scene(t);
+    let failures = 2;
+    const failing = async (): Promise<void> => {
+      failures -= 1;
+      if (failures >= 0) throw new AppError('STORAGE_FAILED');
+    };
+    const replicator = createReplicator({
+      ...site.parts,
+      partners: {
+        ...site.parts.partners,
+        list: () => failing().then(() => site.parts.partners.list()),
+        projects: () => Promise.reject(new AppError('STORAGE_FAILED')),
+      },
+    });
+    await site.publish(sealed, one);
+    replicator.start();
+    for (let tries = 0; tries < 4000 && partner.files.size === 0; tries += 1) await sleep(5);
+    await replicator.stop();
+    t.ok(partner.files.has(there(sealed)));
+    await site.publish('gpg-alice/2.gpg', two);
+    await t.rejects(replicator.pass('UMHS', never), { code: 'STORAGE_FAILED' }, 'the scan is told');
+    t.equal((await site.delivery('gpg-alice/2.gpg')).state, 'delivered', 'after the sending');
+  },
+);
 
 void t.test('an archived project and an unknown partner get nothing', async (t) => {
   const { site, partner, replicator, pass } = await scene(t);

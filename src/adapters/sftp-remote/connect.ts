@@ -187,9 +187,16 @@ const toConfig = (
 function login(client: ClientType, config: ConnectConfig): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     client.once('ready', () => {
+      // ssh2's own time limit ends with the login.
+      const limit = setTimeout(() => reject(unreachableBy('no answer')), config.readyTimeout);
       client.subsys('sftp', (error, stream) => {
-        if (error === undefined) resolve(stream);
-        else reject(unreachableBy('no sftp subsystem'));
+        clearTimeout(limit);
+        if (error !== undefined) {
+          reject(unreachableBy('no sftp subsystem'));
+          return;
+        }
+        stream.stderr.resume(); // Unread, it would fill the channel's window.
+        resolve(stream);
       });
     });
     client.once('error', reject);

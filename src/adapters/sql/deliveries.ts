@@ -9,25 +9,23 @@ import type { Deliveries, Delivery, Evidence } from '../../flow/ports/deliveries
 import type { Lease } from '../../flow/ports/leases.ts';
 import type { AuditLog } from './audit.ts';
 import { counts, passes, troubles } from './delivery-reports.ts';
-import { noAlarm, setAlarm } from './partners.ts';
+import { groupCommits } from './group-commit.ts';
+import { notePass } from './passes.ts';
 import type { Database } from './schema.ts';
-import { v7 as newId } from 'uuid';
 
 export { recordPending } from './record-pending.ts';
 
-interface Parts {
+export interface DeliveryParts {
   readonly db: Kysely<Database>;
   readonly audit: AuditLog;
   readonly clock: Clock;
 }
 
-/** Passes that are kept for `replicate status`, a partner. */
-const keptPasses = 1000;
-
-export function createDeliveries(parts: Parts): Deliveries {
+export function createDeliveries(parts: DeliveryParts): Deliveries {
   const { db } = parts;
+  const commit = groupCommits<boolean>(db);
   const settle = (delivery: Delivery, lease: Lease, change: Change): Promise<boolean> =>
-    db.transaction().execute((trx) => settleRow(parts, trx, delivery, lease, change));
+    commit((trx) => settleRow(parts, trx, delivery, lease, change));
   return {
     due: async (partner, now, limit) =>
       (
@@ -131,7 +129,7 @@ interface Change {
 
 /** False when the row no longer speaks of the content that was sent. */
 async function settleRow(
-  { audit, clock }: Parts,
+  { audit, clock }: DeliveryParts,
   trx: Transaction<Database>,
   delivery: Delivery,
   lease: Lease,
@@ -201,58 +199,4 @@ async function assertHeld(trx: Transaction<Database>, lease: Lease): Promise<voi
     .where('fence', '=', lease.fence)
     .executeTakeFirst();
   if (row === undefined) throw new AppError('LEASE_LOST', { detail: lease.name });
-}
-
-async function notePass(
-  { audit, clock }: Parts,
-  trx: Transaction<Database>,
-  pass: Parameters<Deliveries['passEnded']>[0],
-): Promise<void> {
-  const { partner, startedAt, delivered, failed, error } = pass;
-  const now = clock.now();
-  const row = await trx
-    .selectFrom('partner')
-    .select(['failures', 'alarm'])
-    .where('code', '=', partner)
-    .executeTakeFirst();
-  if (row === undefined) return;
-  const isWell = error === undefined && (pass.connected || row.failures === 0);
-  const isOver = error === undefined && pass.connected && row.alarm?.startsWith('REMOTE_') === true;
-  await trx
-    .updateTable('partner')
-    .set({ lastPassAt: startedAt })
-    .$if(isWell, (query) => query.set({ lastSuccessAt: now, failures: 0 }))
-    .$if(error !== undefined, (query) => query.set({ failures: row.failures + 1 }))
-    .$if(isOver, (query) => query.set(noAlarm))
-    .where('code', '=', partner)
-    .execute();
-  if (isOver) {
-    const detail = { code: row.alarm };
-    await audit.append(trx, { actor: 'server', action: 'partner.well', object: partner, detail });
-  }
-  if (pass.alarm !== undefined) await setAlarm(trx, { audit, now }, partner, pass.alarm);
-  if (!pass.connected && error === undefined) return;
-  const counted = { delivered, failed, error: error ?? null };
-  await trx
-    .insertInto('pass')
-    .values({ id: newId(), partner, startedAt, endedAt: now, ...counted })
-    .execute();
-  await prunePasses(trx, partner);
-}
-
-async function prunePasses(trx: Transaction<Database>, partner: string): Promise<void> {
-  const oldest = await trx
-    .selectFrom('pass')
-    .select('startedAt')
-    .where('partner', '=', partner)
-    .orderBy('startedAt', 'desc')
-    .offset(keptPasses)
-    .limit(1)
-    .executeTakeFirst();
-  if (oldest === undefined) return;
-  await trx
-    .deleteFrom('pass')
-    .where('partner', '=', partner)
-    .where('startedAt', '<=', oldest.startedAt)
-    .execute();
 }
