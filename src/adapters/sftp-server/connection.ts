@@ -14,7 +14,7 @@ import { createAuthenticator } from './auth.ts';
 import type { Context } from './context.ts';
 import { createHandles } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
-import { serveSession, type Session } from './session.ts';
+import { SftpSession } from './session.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts {
@@ -52,7 +52,7 @@ export function serveConnection(
   parts: ConnectionParts,
 ): LiveConnection {
   const { limits, clock, log, site } = parts;
-  const sessions = new Set<Session>();
+  const sessions = new Set<SftpSession>();
   const connectedMs = clock.now();
   let activeMs = connectedMs;
   let channels = 0;
@@ -115,7 +115,7 @@ export function serveConnection(
     const touch = (): void => {
       activeMs = clock.now();
     };
-    const session = serveSession(channel, context, { cork, fail: end, touch });
+    const session = new SftpSession(channel, context, { cork, fail: end, touch });
     sessions.add(session);
     channel.on('close', () => {
       void session.abandon().then(() => sessions.delete(session));

@@ -1,0 +1,75 @@
+// In which order a session's requests happen. What names a path runs one after another, after everything that was asked
+// earlier on handles of that path or below it: clients send CLOSE and SETSTAT or RENAME of the same file in one go. What
+// names a handle runs in the handle's own queue (handles.ts).
+
+import type { FileHandle, Handle, Handles } from './handles.ts';
+
+/** Runs a READ at once, and its answer when those before it are answered. */
+export type InTurn = (
+  run: () => Promise<Buffer>,
+  answer: (result: () => Promise<Buffer>) => Promise<void>,
+) => Promise<void>;
+
+export interface Order {
+  /** After every path request before it. `isLong`: those after it do not wait. `run` must not reject. */
+  inPathOrder(isLong: boolean, run: () => Promise<void>): void;
+  /** Everything that was asked earlier on handles of this path, or of something below it, is done. */
+  settled(path: string): Promise<void>;
+  /** From CLOSE's arrival to its answer the handle is in no table, but still counts. */
+  closing(handle: Handle): { done(): void };
+  turn(handle: Handle): InTurn;
+  /** All path requests so far are done. */
+  pathsDone(): Promise<unknown>;
+}
+
+export function createOrder(handles: Handles): Order {
+  const closing = new Set<FileHandle>();
+  const turns = createTurns();
+  let lastPath: Promise<unknown> = Promise.resolve();
+  return {
+    inPathOrder: (isLong, run) => {
+      const mine = lastPath.then(run);
+      if (!isLong) lastPath = mine;
+    },
+    settled: async (path) => {
+      const related = [...handles.all(), ...closing].filter(
+        (handle) =>
+          handle.kind === 'file' &&
+          !handle.queue.isIdle &&
+          (handle.place.shown === path || handle.place.shown.startsWith(`${path}/`)),
+      );
+      if (related.length > 0) await Promise.all(related.map((handle) => handle.queue.barrier()));
+    },
+    closing: (handle) => {
+      if (handle.kind === 'file') closing.add(handle);
+      return {
+        done: () => {
+          if (handle.kind === 'file') closing.delete(handle);
+        },
+      };
+    },
+    turn: turns,
+    pathsDone: () => lastPath,
+  };
+}
+
+/**
+ * READs of one handle run together and are answered in the order of asking: the draft allows any order, but OpenSSH's
+ * sftp and scp (9.2) cut the file they download at the last answer when answers were out of order, and report success.
+ */
+function createTurns(): (handle: Handle) => InTurn {
+  const last = new WeakMap<Handle, Promise<void>>();
+  return (handle) => {
+    const before = last.get(handle);
+    let mark: () => void = () => undefined;
+    last.set(handle, new Promise((resolve) => (mark = resolve)));
+    return async (run, answer) => {
+      const [result] = await Promise.allSettled([Promise.resolve().then(run), before]);
+      await answer(async () => {
+        if (result.status === 'rejected') throw result.reason;
+        return result.value;
+      });
+      mark();
+    };
+  };
+}
