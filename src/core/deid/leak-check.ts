@@ -7,7 +7,7 @@ import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
 import { readBack, type ReadValue } from './leak-check-reader.ts';
 import { TextSearch, type FoundKind } from './leak-check-search.ts';
 import type { LeakTerms, Term } from './leak-terms.ts';
-import { blobReadings, fold, readings, squeeze } from './leak-terms-text.ts';
+import { blobReadings, fold, printableRuns, readings, squeeze } from './leak-terms-text.ts';
 
 export type LeakKind = FoundKind | 'unreadable';
 
@@ -134,7 +134,7 @@ function addValue(
   const { tag, vr, value, charset } = read;
   if (binary.has(vr)) return;
   if (bytes.has(vr)) {
-    if (!isNumeric(tag)) for (const text of blobReadings(value)) search.add(tag, 'blob', text);
+    if (!isNumeric(tag)) addBlob(search, read, terms, leaks);
     return;
   }
   const raw = plain(value);
@@ -148,6 +148,29 @@ function addValue(
     for (const one of longTexts.has(vr) ? [text] : text.split('\\')) {
       search.add(tag, isCoded ? 'coded' : 'text', one);
     }
+  }
+}
+
+const largeBlobBytes = 16 * 1024;
+
+function addBlob(
+  search: TextSearch<Tag>,
+  { tag, value }: ReadValue,
+  terms: LeakTerms,
+  leaks: { place: Tag; kind: FoundKind }[],
+): void {
+  if (value.length <= largeBlobBytes) {
+    for (const text of blobReadings(value)) search.add(tag, 'blob', text);
+    return;
+  }
+  search.add(tag, 'blob', printableRuns(value));
+  const foreign = [...terms.terms.values()].filter(
+    ({ text, isWeak }) => !isWeak && /[^\0-\x7f]/.test(text),
+  );
+  if (foreign.length === 0) return;
+  for (const text of blobReadings(value)) {
+    const hit = foreign.find((term) => text.includes(term.text));
+    if (hit !== undefined) leaks.push({ place: tag, kind: hit.kind });
   }
 }
 

@@ -87,6 +87,17 @@ export function blobReadings(bytes: Uint8Array): readonly string[] {
   return texts;
 }
 
+/**
+ * Large bytes of unknown meaning, e.g. colour profiles: runs of printable ASCII, also of 16-bit text (without its zeros), as
+ * one text. Names in other scripts are searched in the plain readings, see leak-check.
+ */
+export function printableRuns(bytes: Uint8Array): string {
+  const raw = latin1(bytes);
+  const runs = raw.match(/[ -~]{4,}/g) ?? [];
+  const wideRuns = raw.match(/(?:[ -~]\0){4,}/g) ?? [];
+  return [...runs, ...wideRuns.map((run) => run.replaceAll('\0', ''))].join('\n');
+}
+
 const monthNames = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
 const monthPattern = `(${monthNames.join('|')})[a-z]{0,6}`;
 const between = String.raw`[-./, _年月]{1,3}`;

@@ -35,6 +35,11 @@ const idsWith = (uid: string): readonly TestElement[] => [
 const before = idsWith('1.2.826.0.1.3680043.99.77.1');
 const ids = idsWith('2.25.123456789');
 const code = 'JI-7K3M9';
+/** Bytes of all values but letters and digits, with something in between. */
+const largeWith = (bytes: Uint8Array): Buffer =>
+  padded(
+    Buffer.concat([Buffer.alloc(60_000, 0xfe), Buffer.from([0, 0]), bytes, Buffer.alloc(40_000)]),
+  );
 const utf8 = (value: string): Buffer => padded(Buffer.from(value));
 
 interface Case {
@@ -283,6 +288,22 @@ const mustFind: readonly Case[] = [
     ],
     found: found('name', '(0009,1001)'),
   },
+  ...['latin1', 'utf16le'].map((encoding) => ({
+    name: `large bytes of unknown meaning, ${encoding}`,
+    original: anna,
+    written: [
+      el(0x00091001, 'OB', largeWith(Buffer.from('\0Testperson\0', encoding as BufferEncoding))),
+    ],
+    found: found('name', '(0009,1001)'),
+  })),
+  ...[Buffer.from('王小东'), Buffer.from('王小东', 'utf16le'), gb18030('王小东')].map(
+    (bytes, i) => ({
+      name: `a Chinese name in large bytes of unknown meaning, ${i}`,
+      original: hanName,
+      written: [el(0x00091001, 'OB', largeWith(bytes))],
+      found: found('name', '(0009,1001)'),
+    }),
+  ),
   {
     name: 'text that only claims to be a number',
     original: anna,
@@ -596,4 +617,12 @@ void t.test('a header with much text is searched in little time', async (t) => {
   t.same(findLeaks(file, terms, { subjectCodes: [] }), []);
   const { user } = process.cpuUsage(started);
   t.ok(user < 2_000_000, `${user} µs for ${file.length} bytes`);
+  const noise = Buffer.from(
+    Array.from({ length: 2 << 20 }, (_, i) => (i * 7919 + (i >> 8) * 104_729) & 255),
+  );
+  const blob = dicomFile({ elements: sorted([...ids, el(0x00282000, 'OB', noise)]) });
+  const again = process.cpuUsage();
+  t.same(findLeaks(blob, terms, { subjectCodes: [] }), []);
+  const used = process.cpuUsage(again).user;
+  t.ok(used < 2_000_000, `${used} µs for ${blob.length} bytes of unknown meaning`);
 });
