@@ -8,7 +8,6 @@ import { instancePaths, type InstancePaths } from './core/instance.ts';
 import { systemClock } from './adapters/clock.ts';
 import { createInstanceFiles, ensureInstanceFolders } from './adapters/instance-files.ts';
 import { fingerprintOfFile, sshKeys } from './adapters/keys.ts';
-import { recipientKeys } from './adapters/openpgp/recipient-keys.ts';
 import { argonPasswords } from './adapters/passwords.ts';
 import { loadSecrets, type Secrets } from './adapters/secrets.ts';
 import { createRemotes } from './adapters/sftp-remote/remote.ts';
@@ -26,11 +25,20 @@ import type { AdminParts } from './flow/admin/parts.ts';
 import type { Log } from './flow/ports/clock.ts';
 import type { Deliveries } from './flow/ports/deliveries.ts';
 import type { ProcessLimits } from './flow/ports/processing.ts';
+import type { RecipientKeys } from './flow/ports/recipient-keys.ts';
 import type { Remotes } from './flow/ports/replication.ts';
 import type { Storage } from './flow/ports/storage.ts';
 import { type ReplicatorParts } from './flow/replicate.ts';
 import { packageRoot } from './package-root.ts';
 import { SqlCrosswalk } from './adapters/sql/crosswalk.ts';
+
+/** openpgp.js takes a quarter of a second to load, which most commands need not pay. */
+const recipientKeys: RecipientKeys = {
+  inspect: async (file) =>
+    (await import('./adapters/openpgp/recipient-keys.ts')).recipientKeys.inspect(file),
+  isUsable: async (armored, at) =>
+    (await import('./adapters/openpgp/recipient-keys.ts')).recipientKeys.isUsable(armored, at),
+};
 
 /** Everything that both commands and the server stand on. */
 export interface Base {

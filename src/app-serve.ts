@@ -87,7 +87,8 @@ function flowOf(
   { config, database, audit, secrets, parts }: Base,
   { storage, processor, log }: { storage: Storage; processor: Processor; log: Log },
 ): { worker: Worker; intake: Intake } {
-  const { db, dataVersion } = database;
+  const { db } = database;
+  const dataVersion = (): number => database.dataVersion();
   const { clock } = parts;
   const store = { db, audit, clock };
   const shared = {
@@ -120,7 +121,8 @@ function sftpOf(
   { storage, intake, log }: { storage: Storage; intake: Intake; log: Log },
 ): SftpServer {
   const { members, projects, passwords, clock } = parts;
-  const { db, dataVersion } = database;
+  const { db } = database;
+  const dataVersion = (): number => database.dataVersion();
   return createSftpServer({
     config: {
       ...config.listen,

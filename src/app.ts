@@ -19,11 +19,10 @@ import { createJobDesk } from './adapters/sql/desk.ts';
 import { openSqlite } from './adapters/sql/sqlite.ts';
 import { traceFile, type Trace } from './adapters/sql/trace.ts';
 import { createStorage } from './adapters/storage.ts';
-import { zips } from './adapters/zip/zips.ts';
 import { createMemberAdmin, type MemberAdmin } from './flow/admin/members.ts';
 import { needProject } from './flow/admin/parts.ts';
 import { createPartnerAdmin, type PartnerAdmin } from './flow/admin/partners.ts';
-import { previewFile, type Preview } from './flow/admin/preview.ts';
+import type { Preview } from './flow/admin/preview.ts';
 import { createProfileAdmin, type ProfileAdmin } from './flow/admin/profiles.ts';
 import { createProjectAdmin, type ProjectAdmin } from './flow/admin/projects.ts';
 import { createRecipientAdmin, type RecipientAdmin } from './flow/admin/recipients.ts';
@@ -153,6 +152,9 @@ async function previewAll(
   files: readonly string[],
   profile: Profile,
 ): Promise<readonly Preview[]> {
+  // Loaded when it is needed: the zip libraries are slow to start.
+  const { zips } = await import('./adapters/zip/zips.ts');
+  const { previewFile } = await import('./flow/admin/preview.ts');
   const scratch = join(paths.spool, 'scratch', `preview-${randomUUID()}`);
   const output = `${scratch}.out`;
   const previews: Preview[] = [];

@@ -9,7 +9,7 @@ import { fillInExample, parseConfig, resolveHome } from '../src/config.ts';
 import { packageRoot } from '../src/package-root.ts';
 import { configSchemaText } from '../scripts/gen-config-schema.ts';
 
-t.test('a file with the site alone has every default of the contract', async (t) => {
+void t.test('a file with the site alone has every default of the contract', async (t) => {
   const config = parseConfig('site: PUHSC\n');
   t.match(config, {
     site: 'PUHSC',
@@ -21,7 +21,7 @@ t.test('a file with the site alone has every default of the contract', async (t)
   t.ok(config.workers >= 1 && config.workers <= 4);
 });
 
-t.test('the shipped example is valid and says the defaults', async (t) => {
+void t.test('the shipped example is valid and says the defaults', async (t) => {
   const example = await readFile(join(packageRoot, 'config', 'clubhouse.example.yaml'), 'utf8');
   t.same(parseConfig(example), parseConfig('site: PUHSC\n'));
   const uncommented = example.replace(/^( *)# (?=[a-zA-Z]+: \S+$)/gm, '$1');
@@ -30,7 +30,7 @@ t.test('the shipped example is valid and says the defaults', async (t) => {
   t.same({ ...all, partner: undefined }, { ...parseConfig('site: PUHSC\n'), partner: undefined });
 });
 
-t.test('the answers given to init stand in the file', async (t) => {
+void t.test('the answers given to init stand in the file', async (t) => {
   const example = await readFile(join(packageRoot, 'config', 'clubhouse.example.yaml'), 'utf8');
   const listen = { host: '::1', port: 3333 };
   const config = parseConfig(fillInExample(example, { site: 'UMHS', partner: 'PUHSC', listen }));
@@ -82,7 +82,7 @@ const mistakes: readonly { name: string; text: string; says: RegExp }[] = [
 ];
 
 for (const { name, text, says } of mistakes) {
-  t.test(`${name} is told with its line`, async (t) => {
+  void t.test(`${name} is told with its line`, async (t) => {
     try {
       parseConfig(text);
       t.fail('it was accepted');
@@ -93,17 +93,17 @@ for (const { name, text, says } of mistakes) {
   });
 }
 
-t.test('two mistakes are told at once', async (t) => {
+void t.test('two mistakes are told at once', async (t) => {
   t.throws(() => parseConfig('sites: A\nworkers: 0\n'), /workers.*"sites"/s);
 });
 
-t.test('the configuration cannot be changed once it is read', async (t) => {
+void t.test('the configuration cannot be changed once it is read', async (t) => {
   const config = parseConfig('site: PUHSC\n');
   t.throws(() => Object.assign(config.intake, { settle: 1 }), TypeError);
   t.throws(() => (config.intake.temporaryNames as string[]).push('*'), TypeError);
 });
 
-t.test('--home beats CLUBHOUSE_HOME, which beats the current folder', async (t) => {
+void t.test('--home beats CLUBHOUSE_HOME, which beats the current folder', async (t) => {
   t.after(() => delete process.env['CLUBHOUSE_HOME']);
   delete process.env['CLUBHOUSE_HOME'];
   t.equal(resolveHome(undefined), process.cwd());
@@ -112,7 +112,7 @@ t.test('--home beats CLUBHOUSE_HOME, which beats the current folder', async (t) 
   t.equal(resolveHome('/srv/b'), resolve('/srv/b'));
 });
 
-t.test('config/clubhouse.schema.json is what the schema makes', async (t) => {
+void t.test('config/clubhouse.schema.json is what the schema makes', async (t) => {
   const there = await readFile(join(packageRoot, 'config', 'clubhouse.schema.json'), 'utf8');
   t.equal(there, configSchemaText(), 'run npm run gen');
 });

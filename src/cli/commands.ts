@@ -2,6 +2,7 @@
 
 import { auditCommand } from './commands/audit.ts';
 import { crosswalkCommand } from './commands/crosswalk.ts';
+import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { heldCommand } from './commands/held.ts';
 import { initCommand } from './commands/init.ts';
@@ -20,6 +21,7 @@ import type { Command } from './context.ts';
 export const commands: Command[] = [
   initCommand,
   serveCommand,
+  demoCommand,
   projectCommand,
   userCommand,
   profileCommand,

@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { ArgumentsCamelCase, CommandModule } from 'yargs';
-import { openApp, type App } from '../app.ts';
+import type { App } from '../app.ts';
 import { resolveHome } from '../config.ts';
 import { AppError } from '../core/errors.ts';
 import { askHidden, isTerminal, readStdin, UsageError } from './output.ts';
@@ -21,6 +21,8 @@ export async function withApp<Args extends Globals>(
   args: ArgumentsCamelCase<Args>,
   work: (app: App, args: ArgumentsCamelCase<Args>) => Promise<void>,
 ): Promise<void> {
+  // Help and wrong usage need nothing of what the application loads.
+  const { openApp } = await import('../app.ts');
   const app = await openApp(resolveHome(args.home));
   try {
     await work(app, args);

@@ -1,6 +1,5 @@
 // `clubhouse init`: a new instance in an empty folder.
 
-import { initInstance } from '../../app.ts';
 import { resolveHome } from '../../config.ts';
 import { checkSite } from '../../core/codes.ts';
 import type { Command } from '../context.ts';
@@ -32,6 +31,7 @@ export const initCommand: Command = {
       partner?: string;
       listen?: string;
     };
+    const { initInstance } = await import('../../app.ts');
     const { paths, config, hostKey } = await initInstance(resolveHome(args.home), {
       site: checkSite(site),
       partner: partner === undefined ? undefined : checkSite(partner),

@@ -1,0 +1,276 @@
+// The command line through the built binary: what it makes on the disk, what it prints, how it ends.
+
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { generateKey } from 'openpgp';
+import ssh2 from 'ssh2';
+import t from 'tap';
+import yargs from 'yargs';
+import { commands } from '../../src/cli/commands.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the binary; standard input is never a terminal here. */
+function run(args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+// Some forty processes, one after the other, on a machine that may have other things to do.
+t.setTimeout(180_000);
+
+const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
+t.teardown(() => rm(home, { recursive: true }));
+const clubhouse = (args: readonly string[], input = ''): Promise<Ended> =>
+  run([...args, '--home', home], input);
+const json = async <T>(args: readonly string[]): Promise<T> =>
+  JSON.parse((await clubhouse([...args, '--json'])).out) as T;
+const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
+const exists = (path: string): Promise<boolean> =>
+  stat(join(home, path)).then(
+    () => true,
+    () => false,
+  );
+
+async function everything(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.map((entry) => join(entry.parentPath, entry.name));
+}
+
+await t.test(
+  'init makes a private instance, tells its host key, and overwrites nothing',
+  async (t) => {
+    const done = await clubhouse(['init', '--site', 'PUHSC', '--listen', '127.0.0.1:2299']);
+    t.equal(done.code, 0, done.err);
+    t.match(done.out, /SHA256:[A-Za-z0-9+/]{43}/);
+    for (const path of [home, ...(await everything(home))]) {
+      const facts = await stat(path);
+      t.equal(facts.mode & 0o777, facts.isDirectory() ? 0o700 : 0o600, path);
+    }
+    const names = (await readdir(join(home, 'keys'))).sort();
+    t.same(names, [
+      ...['host_ed25519', 'host_rsa', 'known_hosts', 'master.key', 'recipients'],
+      ...['replicator_ed25519', 'replicator_ed25519.pub'],
+    ]);
+    t.match(await readFile(join(home, 'config/clubhouse.yaml'), 'utf8'), /^site: PUHSC$/m);
+    const master = await readFile(join(home, 'keys/master.key'), 'utf8');
+    const again = await run(['--home', home, 'init', '--site', 'UMHS']);
+    t.equal(again.code, 1);
+    t.match(again.err, /init overwrites nothing/);
+    t.equal(await readFile(join(home, 'keys/master.key'), 'utf8'), master);
+  },
+);
+
+await t.test('projects and users: add makes or updates, and says which', async (t) => {
+  await writeFile(join(home, 'alice.pub'), publicKey.public);
+  const added = await clubhouse(['project', 'add', 'brain', '--partner', 'UMHS']);
+  t.match(added, { code: 0, out: /^Added project brain: profile basic, partners UMHS\.\n$/ });
+  const again = await clubhouse(['project', 'add', 'brain', '--partner', 'OSLO']);
+  t.match(again, { code: 0, out: /^It was there; updated project brain: .*OSLO, UMHS\.\n$/ });
+  for (const folder of ['From_PUHSC_To_UMHS', 'From_UMHS_To_PUHSC', 'From_PUHSC_To_OSLO']) {
+    t.ok(await exists(`data/home/ji_brain/club_house/${folder}`), folder);
+  }
+  const [project] = await json<readonly Record<string, unknown>[]>(['project', 'list']);
+  t.match(project, { name: 'brain', state: 'active', partners: ['OSLO', 'UMHS'] });
+  t.match(project, { profile: 'basic', settings: { directDicom: 'hold' }, createdAt: /Z$/ });
+
+  const user = ['user', 'add', 'alice', '--project', 'brain'];
+  const first = await clubhouse([...user, '--key', join(home, 'alice.pub')]);
+  t.match(first, { code: 0, out: /^Added user alice: projects brain; 1 key, no password\.\n$/ });
+  const second = await clubhouse([...user, '--password-stdin', '--expires', '2099-12-31'], 'pw\n');
+  t.match(second, { code: 0, out: /^It was there; updated .*1 key, a password\.\n$/ });
+  t.match(second.err, /less than 12 characters/);
+  const shown = await json<Record<string, unknown>>(['user', 'show', 'alice']);
+  t.match(shown, { name: 'alice', projects: ['brain'], hasPassword: true, state: 'active' });
+  t.match(shown, { keys: [{ comment: 'alice@laptop' }], expiresAt: '2099-12-31T23:59:59.999Z' });
+  t.notMatch(JSON.stringify(shown), /argon2/);
+  for (const folder of ['gpg', 'receipts']) {
+    const facts = await stat(join(home, 'data/home/ji_brain/alice', folder));
+    t.equal(facts.mode & 0o777, 0o700);
+  }
+});
+
+interface Refusal {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly err: RegExp;
+  readonly input?: string;
+}
+
+const refusals: readonly Refusal[] = [
+  { name: 'no command', args: [], code: 2, err: /Which command\?/ },
+  { name: 'an unknown command', args: ['projekt'], code: 2, err: /Did you mean project\?/ },
+  { name: 'an unknown option', args: ['job', 'list', '--al'], code: 2, err: /Unknown argument/ },
+  { name: 'a name in capitals', args: ['project', 'add', 'Brain'], code: 2, err: /small letter/ },
+  { name: 'a reserved name', args: ['project', 'add', 'club_house'], code: 2, err: /reserved/ },
+  {
+    name: "a partner's code as a name",
+    args: ['user', 'add', 'umhs', '--project', 'brain'],
+    code: 2,
+    err: /reserved/,
+  },
+  {
+    name: 'our own code as a partner',
+    args: ['project', 'set', 'brain', '--add-partner', 'PUHSC'],
+    code: 1,
+    err: /this site itself/,
+  },
+  {
+    name: 'a project that is not there',
+    args: ['user', 'add', 'bob', '--project', 'nope'],
+    code: 1,
+    err: /no project nope/,
+  },
+  {
+    name: 'a private key',
+    args: ['user', 'add', 'bob', '--project', 'brain', '--key', '-'],
+    input: publicKey.private,
+    code: 2,
+    err: /private key/,
+  },
+  {
+    name: 'a password on the command line',
+    args: ['user', 'passwd', 'alice', '--password', 'hunter2hunter2'],
+    code: 2,
+    err: /Unknown argument: password/,
+  },
+  {
+    name: 'a host key that is no fingerprint',
+    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '22', '--host-key', 'MD5:00'],
+    code: 2,
+    err: /SHA256:/,
+  },
+  {
+    name: 'a port that does not exist',
+    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '0', '--host-key', 'x'],
+    code: 2,
+    err: /--port/,
+  },
+  { name: 'a job that is not there', args: ['job', 'retry', 'abc'], code: 1, err: /clubhouse: / },
+];
+
+for (const { name, args, code, err, input } of refusals) {
+  await t.test(`${name} is refused with one clear line and exit ${code}`, async (t) => {
+    const done = await clubhouse(args, input);
+    t.equal(done.code, code);
+    t.match(done.err, err);
+    t.equal(done.out, '');
+    t.notMatch(done.err, /\n.|hunter2|at .*\.js|PRIVATE KEY/, 'one line, no stack, no secret');
+  });
+}
+
+await t.test('what was refused is not there', async (t) => {
+  t.same((await readdir(join(home, 'data/home'))).sort(), ['ji_brain']);
+  t.same((await readdir(join(home, 'data/home/ji_brain'))).sort(), ['alice', 'club_house']);
+});
+
+await t.test('a recipient key needs its whole fingerprint, told by somebody', async (t) => {
+  const { publicKey: key } = await generateKey({
+    userIDs: [{ name: 'Bob', email: 'bob@umhs.example' }],
+    format: 'object',
+  });
+  const file = join(home, 'bob.asc');
+  await writeFile(file, key.armor());
+  const right = key.getFingerprint().toUpperCase();
+  const add = ['recipient', 'add', '--project', 'brain', '--partner', 'UMHS', '--key', file];
+  const wrong = right.replace(/./g, (digit) => (digit === '0' ? '1' : '0'));
+  for (const more of [[], ['--fingerprint', right.slice(-16)], ['--fingerprint', wrong]]) {
+    const done = await clubhouse([...add, ...more]);
+    t.equal(done.code, 2, done.err);
+  }
+  t.same(await json(['recipient', 'list']), [], 'nothing was added');
+  const typed = `0x${right.toLowerCase().replace(/(.{4})/g, '$1 ')}`;
+  const done = await clubhouse([...add, '--fingerprint', typed]);
+  t.match(done, { code: 0, out: /Bob <bob@umhs\.example>.*\nAdded the key/ });
+  t.match(await json(['recipient', 'list']), [
+    { project: 'brain', partner: 'UMHS', fingerprint: right, expiresAt: null },
+  ]);
+});
+
+await t.test('a profile file is checked with its line and kept for its project', async (t) => {
+  const file = join(home, 'mine.yaml');
+  await writeFile(file, 'extends: basic\nburnedOut: allow\n');
+  t.match(await clubhouse(['project', 'add', 'heart', '--profile', file]), {
+    code: 1,
+    err: /line 2: unknown key "burnedOut"/,
+  });
+  await writeFile(file, 'extends: basic\nburnedIn: allow\n');
+  t.match(await clubhouse(['project', 'add', 'heart', '--profile', file]), {
+    code: 0,
+    out: /profile mine/,
+  });
+  t.ok(await exists('config/profiles/mine.yaml'));
+});
+
+await t.test('a removed user leaves nothing to its name, and nothing is deleted', async (t) => {
+  await writeFile(join(home, 'data/home/ji_brain/alice/gpg/left.dcm'), 'bytes');
+  const done = await clubhouse(['user', 'remove', 'alice']);
+  t.equal(done.code, 0);
+  const id = /data\/removed\/([0-9a-f-]+)/.exec(done.out)?.[1] ?? '';
+  t.notOk(await exists('data/home/ji_brain/alice'));
+  t.ok(await exists(`data/removed/${id}/ji_brain/gpg/left.dcm`));
+  await clubhouse(['user', 'add', 'alice', '--project', 'brain']);
+  t.same(await readdir(join(home, 'data/home/ji_brain/alice/gpg')), []);
+});
+
+await t.test('the trail is whole, and doctor finds a folder that others can read', async (t) => {
+  t.equal((await clubhouse(['audit', 'verify'])).code, 0);
+  t.equal((await clubhouse(['doctor'])).code, 0);
+  await chmod(join(home, 'keys/master.key'), 0o644);
+  const done = await clubhouse(['doctor']);
+  t.equal(done.code, 1);
+  t.match(done.out, /error +modes: .*master\.key/);
+  await chmod(join(home, 'keys/master.key'), 0o600);
+});
+
+await t.test('--home beats CLUBHOUSE_HOME, and a folder without an instance is told', async (t) => {
+  const done = await run(['project', 'list', '--json'], '', { CLUBHOUSE_HOME: home });
+  t.equal((JSON.parse(done.out) as unknown[]).length, 2);
+  const beaten = await run(['status', '--home', join(home, 'data')], '', { CLUBHOUSE_HOME: home });
+  t.match(beaten, { code: 1, err: /run clubhouse init/ });
+});
+
+await t.test('every command has help with an example', async (t) => {
+  const help = (args: readonly string[]): Promise<string> =>
+    new Promise((resolve) => {
+      const parser = yargs([]).scriptName('clubhouse').exitProcess(false);
+      void parser
+        .option('home', { type: 'string' })
+        .command(commands)
+        .parse([...args, '--help'], {}, (_error, _argv, output) => resolve(output));
+    });
+  const below = (text: string): string[][] =>
+    [...text.matchAll(/^ {2}clubhouse ([a-z ]+?)(?: [<[].*)?(?: {2}.*)?$/gm)].map((match) =>
+      (match[1] ?? '').trim().split(' '),
+    );
+  let seen = 0;
+  const visit = async (path: readonly string[]): Promise<void> => {
+    const text = await help(path);
+    const inner = below(text.split('Examples:')[0] ?? '').filter(
+      (one) => one.length === path.length + 1,
+    );
+    for (const one of inner) await visit(one);
+    if (inner.length > 0) return;
+    seen += 1;
+    t.match(text, /Examples:\n {2}clubhouse /, path.join(' '));
+  };
+  await visit([]);
+  t.ok(seen > 40, `${seen} commands`);
+});
