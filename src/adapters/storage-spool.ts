@@ -4,7 +4,7 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
-import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { AppError } from '../core/errors.ts';
 import type { FileFacts, Storage } from '../flow/ports/storage.ts';
 import { asStorageError, calls, errnoOf, factsOf, guarded } from './storage-calls.ts';
@@ -43,7 +43,7 @@ export async function openSpool(root: string, folders: Folders): Promise<Spool> 
     path,
     claim: (from, name, expect) =>
       guarded(() => within(folders, from, (at) => claim(at, path('claims', name), expect))),
-    drop: (area, name) => guarded(() => removeIfThere(path(area, name))),
+    drop: (area, name) => guarded(() => rm(path(area, name), { recursive: true, force: true })),
     list: (area) => guarded(() => readdir(`${home}/${area}`)),
     publish: (request) =>
       guarded(() =>

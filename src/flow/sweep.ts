@@ -2,6 +2,7 @@
 // without an owner, raw files that may go. Looks at disk and state, so nothing that is owed work is forgotten (SPEC 6).
 
 import { cut, isWhole, type Coverage } from '../core/coverage.ts';
+import { AppError } from '../core/errors.ts';
 import { maximumAttempts } from '../core/upload.ts';
 import { identityOf, isBeforeClaim, presumed } from './generations.ts';
 import { commitSealed, finish, removeLeftovers } from './publish.ts';
@@ -28,8 +29,7 @@ export async function recover(parts: RunParts, settings: SweepSettings): Promise
   await adoptStrays(parts);
   await closeOrphans(parts, Number.POSITIVE_INFINITY);
   for (const area of ['outputs', 'scratch'] as const) {
-    for (const name of await parts.storage.listSpool(area))
-      await parts.storage.dropSpool(area, name);
+    for (const name of await parts.storage.listSpool(area)) await drop(parts, area, name);
   }
   await sweep(parts, settings);
 }
@@ -223,6 +223,20 @@ async function dropClaims(parts: RunParts): Promise<void> {
   const names = await parts.storage.listSpool('claims');
   const live = await parts.jobs.liveClaims();
   for (const name of names) {
-    if (!live.has(name)) await parts.storage.dropSpool('claims', name);
+    if (!live.has(name)) await drop(parts, 'claims', name);
+  }
+}
+
+/** What is not ours, or cannot be removed, must not keep the server from starting. */
+async function drop(
+  parts: RunParts,
+  area: 'claims' | 'outputs' | 'scratch',
+  name: string,
+): Promise<void> {
+  try {
+    await parts.storage.dropSpool(area, name);
+  } catch (error) {
+    const code = error instanceof AppError ? error.code : 'INTERNAL';
+    parts.log.warn({ area, code }, 'something in the spool could not be removed');
   }
 }

@@ -33,7 +33,7 @@ const begin = (rig: Rig, path = 'ji_brain/alice/gpg/a.dcm') =>
     'm-alice',
   );
 
-t.test('two processes never claim the same job', async (t) => {
+void t.test('two processes never claim the same job', async (t) => {
   const rig = await makeRig();
   const other = await openSqlite(join(rig.folder, 'clubhouse.db'));
   t.teardown(async () => {
@@ -66,7 +66,7 @@ t.test('two processes never claim the same job', async (t) => {
   t.equal(await rig.audit.firstBroken(rig.db), undefined);
 });
 
-t.test('an illegal move is refused and changes neither state nor audit', async (t) => {
+void t.test('an illegal move is refused and changes neither state nor audit', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   await upload(rig, 'a.dcm', 'abc');
@@ -81,7 +81,7 @@ t.test('an illegal move is refused and changes neither state nor audit', async (
   t.strictSame(await rig.audit.list(rig.db), entries);
 });
 
-t.test('a project without a partner gets its jobs when it has some', async (t) => {
+void t.test('a project without a partner gets its jobs when it has some', async (t) => {
   const rig = await makeRig({ partners: [] });
   t.teardown(() => rig.close());
   const { id } = await begin(rig);
@@ -96,7 +96,7 @@ t.test('a project without a partner gets its jobs when it has some', async (t) =
   ]);
 });
 
-t.test('the same path of another member of the same name is another upload', async (t) => {
+void t.test('the same path of another member of the same name is another upload', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   await begin(rig);
@@ -104,7 +104,7 @@ t.test('the same path of another member of the same name is another upload', asy
   t.equal(await rig.uploads.latest('ji_brain/alice/gpg/a.dcm', 'm-another'), undefined);
 });
 
-t.test('folders are told apart from names that begin alike', async (t) => {
+void t.test('folders are told apart from names that begin alike', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   for (const name of ['a/x', 'a.b', 'a_/x', 'a%/x', 'a']) {
@@ -222,7 +222,7 @@ async function perform(rig: Rig, current: string, step: Step): Promise<string> {
   }
 }
 
-t.test('any order of events goes along the legal moves alone', async (t) => {
+void t.test('any order of events goes along the legal moves alone', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   const property = fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {

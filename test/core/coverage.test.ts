@@ -72,13 +72,13 @@ const cases: readonly {
 ];
 
 for (const { name, writes, ranges } of cases) {
-  t.test(name, async (t) => {
+  void t.test(name, async (t) => {
     const all = writes.reduce<Coverage>((coverage, [from, to]) => cover(coverage, from, to), []);
     t.strictSame(all, ranges);
   });
 }
 
-t.test('cutting forgets what lies behind the new end', async (t) => {
+void t.test('cutting forgets what lies behind the new end', async (t) => {
   t.strictSame(
     cut(
       [
@@ -105,7 +105,7 @@ t.test('cutting forgets what lies behind the new end', async (t) => {
   t.strictSame(cut([[0, 4]], 0), []);
 });
 
-t.test('whole means every byte from the first', async (t) => {
+void t.test('whole means every byte from the first', async (t) => {
   t.equal(isWhole([], 0), true);
   t.equal(isWhole([[0, 5]], 5), true);
   t.equal(isWhole([[0, 9]], 5), true);
@@ -128,7 +128,7 @@ const write = fc
   .map(([from, length]) => ['write', from, from + length] as const);
 const truncation = fc.nat(50).map((size) => ['cut', size, size] as const);
 
-t.test('any sequence of writes and cuts says the same as a map of bytes', async () => {
+void t.test('any sequence of writes and cuts says the same as a map of bytes', async () => {
   fc.assert(
     fc.property(
       fc.array(fc.oneof({ weight: 5, arbitrary: write }, { weight: 1, arbitrary: truncation })),

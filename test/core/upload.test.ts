@@ -11,13 +11,13 @@ import {
   type UploadState,
 } from '../../src/core/upload.ts';
 
-t.test('nothing that is over goes on, and nothing ends twice', async (t) => {
+void t.test('nothing that is over goes on, and nothing ends twice', async (t) => {
   t.strictSame(legalMoves.withdrawn, []);
   t.strictSame(legalMoves.superseded, []);
   for (const state of uploadStates) t.equal(isLegalMove(state, state), false, state);
 });
 
-t.test(
+void t.test(
   'only the worker’s own state leads to published, and only published to delivered',
   async (t) => {
     const before = (to: UploadState): readonly UploadState[] =>
@@ -29,13 +29,13 @@ t.test(
   },
 );
 
-t.test('every state can be reached from the first byte', async (t) => {
+void t.test('every state can be reached from the first byte', async (t) => {
   const reached = new Set<UploadState>(['uploading']);
   for (const from of reached) for (const to of legalMoves[from]) reached.add(to);
   t.strictSame([...reached].sort(), [...uploadStates].sort());
 });
 
-t.test('before the claim the client may change the bytes, afterwards not', async (t) => {
+void t.test('before the claim the client may change the bytes, afterwards not', async (t) => {
   t.equal(isOpenToChange('queued'), true);
   for (const state of ['processing', 'published', 'held', 'failed', 'delivered'] as const) {
     t.equal(isOpenToChange(state), false, state);
@@ -61,19 +61,19 @@ const names: readonly (readonly [name: string, isTemporary: boolean])[] = [
   ['.swp', false],
 ];
 for (const [name, isTemporary] of names) {
-  t.test(`${name} is ${isTemporary ? '' : 'not '}a temporary name`, async (t) => {
+  void t.test(`${name} is ${isTemporary ? '' : 'not '}a temporary name`, async (t) => {
     t.equal(isTemporaryName(name), isTemporary);
   });
 }
 
-t.test('a pattern may have stars anywhere, or none', async (t) => {
+void t.test('a pattern may have stars anywhere, or none', async (t) => {
   t.equal(isTemporaryName('x/upload-1-wip.dcm', ['upload-*-wip.*']), true);
   t.equal(isTemporaryName('x/upload-wip.dcm', ['upload-*-wip.*']), false);
   t.equal(isTemporaryName('exact', ['exact']), true);
   t.equal(isTemporaryName('not exact', ['exact']), false);
 });
 
-t.test('tries come further and further apart, at most an hour', async (t) => {
+void t.test('tries come further and further apart, at most an hour', async (t) => {
   t.strictSame([1, 2, 3].map(backOffMs), [5000, 20_000, 80_000]);
   t.equal(backOffMs(50), 3_600_000);
 });

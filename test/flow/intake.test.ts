@@ -384,7 +384,7 @@ const setSize = (rig: Rig, path: string, sizeBytes: number): Promise<void> =>
   );
 
 for (const { name, events, expect } of cases) {
-  t.test(name, async (t) => {
+  void t.test(name, async (t) => {
     const rig = await makeRig();
     t.teardown(() => rig.close());
     await play(rig, events);
@@ -396,7 +396,7 @@ for (const { name, events, expect } of cases) {
   });
 }
 
-t.test(
+void t.test(
   'a file of the outgoing folder is its uploader’s alone until it was looked at',
   async (t) => {
     const rig = await makeRig();
@@ -414,7 +414,7 @@ t.test(
   },
 );
 
-t.test('a slip is held and hidden, unless the project allows such files', async (t) => {
+void t.test('a slip is held and hidden, unless the project allows such files', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   const folder = place('>x').path.slice(0, -2);
@@ -437,7 +437,7 @@ t.test('a slip is held and hidden, unless the project allows such files', async 
   t.match(await rig.states(), { 'a.dcm': 'held slip', 'b.dcm': 'published' });
 });
 
-t.test('a refused OPEN leaves no row', async (t) => {
+void t.test('a refused OPEN leaves no row', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   await upload(rig, 'a.dcm', 'abc');
@@ -446,7 +446,7 @@ t.test('a refused OPEN leaves no row', async (t) => {
   t.strictSame(await rig.states(), { 'a.dcm': 'settling' });
 });
 
-t.test('a second writer keeps the file back until it is gone too', async (t) => {
+void t.test('a second writer keeps the file back until it is gone too', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   const one = await openFor(rig, 'a.dcm', { truncate: true });
@@ -461,7 +461,7 @@ t.test('a second writer keeps the file back until it is gone too', async (t) => 
   t.strictSame(await rig.states(), { 'a.dcm': 'published' });
 });
 
-t.test('progress is written down while a file grows', async (t) => {
+void t.test('progress is written down while a file grows', async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.close());
   const handle = await openFor(rig, 'a.dcm', { truncate: true });

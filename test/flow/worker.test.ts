@@ -1,6 +1,6 @@
 // From a settled upload to its publication: generations, claims, retries, waiting, crashes at each step, fairness.
 
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import tap from 'tap';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
@@ -57,7 +57,7 @@ async function receipts(rig: Rig): Promise<readonly string[]> {
 
 const failing = (code: ErrorCode) => (): Promise<never> => Promise.reject(new AppError(code));
 
-tap.test(
+void tap.test(
   'a published upload has its file, its delivery, its receipt, and stays stat-able',
   async (t) => {
     const rig = await rigFor(t);
@@ -97,7 +97,7 @@ tap.test(
   },
 );
 
-tap.test('overwritten while queued, only the new content is taken', async (t) => {
+void tap.test('overwritten while queued, only the new content is taken', async (t) => {
   const rig = await rigFor(t, { partners: [] });
   await upload(rig, 'a.dcm', 'old');
   await rig.settle();
@@ -111,65 +111,71 @@ tap.test('overwritten while queued, only the new content is taken', async (t) =>
   t.match(await rig.desk.list(), [{ partner: 'UMHS', bytes: 5 }]);
 });
 
-tap.test('overwritten while processed: the claim keeps its bytes, the newest wins', async (t) => {
-  const rig = await rigFor(t);
-  const read: string[] = [];
-  let isFirst = true;
-  rig.processor.answer = async (task, bytes) => {
-    if (isFirst) {
-      isFirst = false;
-      const handle = await openFor(rig, 'a.dcm', { truncate: true });
-      await handle.write(0, 'the new bytes');
-      await handle.end('close');
-      read.push(await readFile(task.source, 'utf8'));
-    } else read.push(bytes.toString());
-    return seal(task, bytes);
-  };
-  await upload(rig, 'a.dcm', 'the old');
-  await rig.settle();
-  await rig.settle();
-  t.strictSame(read, ['the old', 'the new bytes']);
-  const rows = await rig.desk.list();
-  t.strictSame(
-    rows.map((row) => row.state),
-    ['superseded', 'published'],
-  );
-  t.equal((await published(rig)).length, 1);
-  const [delivery, ...others] = await deliveries(rig);
-  t.strictSame(others, []);
-  t.equal(delivery?.jobId, rows[1]?.id);
-  t.strictSame(await rig.storage.listSpool('claims'), []);
-});
+void tap.test(
+  'overwritten while processed: the claim keeps its bytes, the newest wins',
+  async (t) => {
+    const rig = await rigFor(t);
+    const read: string[] = [];
+    let isFirst = true;
+    rig.processor.answer = async (task, bytes) => {
+      if (isFirst) {
+        isFirst = false;
+        const handle = await openFor(rig, 'a.dcm', { truncate: true });
+        await handle.write(0, 'the new bytes');
+        await handle.end('close');
+        read.push(await readFile(task.source, 'utf8'));
+      } else read.push(bytes.toString());
+      return seal(task, bytes);
+    };
+    await upload(rig, 'a.dcm', 'the old');
+    await rig.settle();
+    await rig.settle();
+    t.strictSame(read, ['the old', 'the new bytes']);
+    const rows = await rig.desk.list();
+    t.strictSame(
+      rows.map((row) => row.state),
+      ['superseded', 'published'],
+    );
+    t.equal((await published(rig)).length, 1);
+    const [delivery, ...others] = await deliveries(rig);
+    t.strictSame(others, []);
+    t.equal(delivery?.jobId, rows[1]?.id);
+    t.strictSame(await rig.storage.listSpool('claims'), []);
+  },
+);
 
-tap.test('a generation that was overtaken while it was processed is not published', async (t) => {
-  const rig = await rigFor(t, { width: 2 });
-  const order: string[] = [];
-  let release = (): void => undefined;
-  const gate = new Promise<void>((resolve) => (release = resolve));
-  rig.processor.answer = async (task, bytes) => {
-    if (bytes.toString() === 'old') await gate;
-    order.push(bytes.toString());
-    return seal(task, bytes);
-  };
-  await upload(rig, 'a.dcm', 'old');
-  rig.clock.advance(5001);
-  await rig.worker.turn();
-  await upload(rig, 'a.dcm', 'new');
-  rig.clock.advance(5001);
-  await rig.worker.turn();
-  while (order.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  release();
-  await rig.worker.idle();
-  t.strictSame(order, ['new', 'old']);
-  t.strictSame(
-    (await rig.desk.list()).map((row) => row.state),
-    ['superseded', 'published'],
-  );
-  t.match(await rig.desk.show((await rig.desk.list())[1]?.id ?? ''), { sha256: sha256('new') });
-  t.equal((await published(rig)).length, 1);
-});
+void tap.test(
+  'a generation that was overtaken while it was processed is not published',
+  async (t) => {
+    const rig = await rigFor(t, { width: 2 });
+    const order: string[] = [];
+    let release = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    rig.processor.answer = async (task, bytes) => {
+      if (bytes.toString() === 'old') await gate;
+      order.push(bytes.toString());
+      return seal(task, bytes);
+    };
+    await upload(rig, 'a.dcm', 'old');
+    rig.clock.advance(5001);
+    await rig.worker.turn();
+    await upload(rig, 'a.dcm', 'new');
+    rig.clock.advance(5001);
+    await rig.worker.turn();
+    while (order.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    release();
+    await rig.worker.idle();
+    t.strictSame(order, ['new', 'old']);
+    t.strictSame(
+      (await rig.desk.list()).map((row) => row.state),
+      ['superseded', 'published'],
+    );
+    t.match(await rig.desk.show((await rig.desk.list())[1]?.id ?? ''), { sha256: sha256('new') });
+    t.equal((await published(rig)).length, 1);
+  },
+);
 
-tap.test('the same content again is not published again', async (t) => {
+void tap.test('the same content again is not published again', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');
   await rig.settle();
@@ -193,7 +199,7 @@ tap.test('the same content again is not published again', async (t) => {
   t.match(await deliveries(rig), [{ state: 'pending' }], 'another profile gives another file');
 });
 
-tap.test('a successor with another name removes its predecessor’s file', async (t) => {
+void tap.test('a successor with another name removes its predecessor’s file', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');
   await rig.settle();
@@ -207,7 +213,7 @@ tap.test('a successor with another name removes its predecessor’s file', async
   t.match(await deliveries(rig), [{ state: 'gone' }, { state: 'pending' }]);
 });
 
-tap.test(
+void tap.test(
   'a published file that is renamed keeps its publication, and its old name is free',
   async (t) => {
     const rig = await rigFor(t);
@@ -227,7 +233,7 @@ tap.test(
   },
 );
 
-tap.test('each partner has a job of its own', async (t) => {
+void tap.test('each partner has a job of its own', async (t) => {
   const rig = await rigFor(t, { partners: ['KUMC', 'UMHS'] });
   rig.recipients.set('KUMC', []);
   await upload(rig, 'a.dcm', 'abc');
@@ -267,7 +273,7 @@ const endings: readonly {
   { name: 'keys that ran out', code: 'NO_VALID_KEY', state: 'waiting no-valid-key', rounds: 1 },
 ];
 for (const { name, code, state, rounds } of endings) {
-  tap.test(`${name} ends as ${state} after ${rounds}`, async (t) => {
+  void tap.test(`${name} ends as ${state} after ${rounds}`, async (t) => {
     const rig = await rigFor(t);
     rig.processor.answer = failing(code);
     await upload(rig, 'a.dcm', 'abc');
@@ -284,7 +290,7 @@ for (const { name, code, state, rounds } of endings) {
   });
 }
 
-tap.test('a failed job is retried by hand; others are refused', async (t) => {
+void tap.test('a failed job is retried by hand; others are refused', async (t) => {
   const rig = await rigFor(t);
   rig.processor.answer = failing('ZIP_BROKEN');
   await upload(rig, 'a.zip', 'abc');
@@ -302,7 +308,7 @@ tap.test('a failed job is retried by hand; others are refused', async (t) => {
   await t.rejects(rig.desk.show('0'.repeat(8)), { code: 'NOT_FOUND' });
 });
 
-tap.test('a held file is released for its content alone', async (t) => {
+void tap.test('a held file is released for its content alone', async (t) => {
   const rig = await rigFor(t);
   const hash = sha256('abc');
   rig.processor.answer = async (task, bytes) =>
@@ -337,7 +343,7 @@ tap.test('a held file is released for its content alone', async (t) => {
   t.equal((await published(rig)).length, 1);
 });
 
-tap.test('what cannot be released is refused, and stays held', async (t) => {
+void tap.test('what cannot be released is refused, and stays held', async (t) => {
   const rig = await rigFor(t);
   rig.processor.answer = (_task, bytes) =>
     Promise.resolve({
@@ -356,7 +362,7 @@ tap.test('what cannot be released is refused, and stays held', async (t) => {
   t.strictSame(await rig.db.selectFrom('release').selectAll().execute(), []);
 });
 
-tap.test('an entry of a published zip is released: its successor has it', async (t) => {
+void tap.test('an entry of a published zip is released: its successor has it', async (t) => {
   const rig = await rigFor(t);
   const exclusion = { index: 0, name: 'us.dcm', reason: 'burned-in' } as const;
   rig.processor.answer = async (task, bytes) => {
@@ -377,7 +383,7 @@ tap.test('an entry of a published zip is released: its successor has it', async 
   t.equal((await published(rig)).length, 1);
 });
 
-tap.test('a crash at each step of publishing ends with one publication', async (t) => {
+void tap.test('a crash at each step of publishing ends with one publication', async (t) => {
   const steps = ['record', 'standing', 'publish', 'finish', 'after publish'] as const;
   for (const step of steps) {
     const rig = await makeRig();
@@ -386,14 +392,14 @@ tap.test('a crash at each step of publishing ends with one publication', async (
     await upload(rig, 'a.dcm', 'abc');
     if (step === 'record' || step === 'standing') jobs[step] = dead;
     if (step === 'publish') storage.publish = dead;
-    const { publish } = storage;
+    const publish = storage.publish.bind(storage);
     if (step === 'after publish') {
       storage.publish = async (request) => {
         await publish(request);
         jobs.finish = dead;
       };
     }
-    jobs.finish = step === 'after publish' ? jobs.finish : dead;
+    if (step !== 'after publish') jobs.finish = dead;
     await rig.settle();
     t.match(await rig.states(), { 'a.dcm': 'processing' }, `${step}: nothing was noted`);
     await rig.restart();
@@ -410,12 +416,12 @@ tap.test('a crash at each step of publishing ends with one publication', async (
   }
 });
 
-tap.test('a file that was changed by hand after it settled is looked at anew', async (t) => {
+void tap.test('a file that was changed by hand after it settled is looked at anew', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');
   rig.clock.advance(5001);
   const { jobs } = rig.parts;
-  const { nextDue } = jobs;
+  const nextDue = jobs.nextDue.bind(jobs);
   let isFirst = true;
   jobs.nextDue = async (...args) => {
     const due = await nextDue(...args);
@@ -435,7 +441,7 @@ tap.test('a file that was changed by hand after it settled is looked at anew', a
   t.strictSame(await published(rig), []);
 });
 
-tap.test('a file that vanished before the claim is withdrawn', async (t) => {
+void tap.test('a file that vanished before the claim is withdrawn', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');
   await rig.storage.removeFile(place('a.dcm').path);
@@ -443,7 +449,7 @@ tap.test('a file that vanished before the claim is withdrawn', async (t) => {
   t.strictSame(await rig.states(), { 'a.dcm': 'withdrawn' });
 });
 
-tap.test('one sender’s many files do not keep another’s single file waiting', async (t) => {
+void tap.test('one sender’s many files do not keep another’s single file waiting', async (t) => {
   const rig = await rigFor(t, { width: 1 });
   const order: string[] = [];
   rig.processor.answer = (task, bytes) => {
@@ -475,7 +481,7 @@ tap.test('one sender’s many files do not keep another’s single file waiting'
   t.ok(order.indexOf('bob') <= 2, `bob was number ${order.indexOf('bob') + 1}`);
 });
 
-tap.test('stop gives work back that does not end, and a new worker does it', async (t) => {
+void tap.test('stop gives work back that does not end, and a new worker does it', async (t) => {
   const rig = await rigFor(t);
   let hasStarted = (): void => undefined;
   const started = new Promise<void>((resolve) => (hasStarted = resolve));
@@ -495,7 +501,7 @@ tap.test('stop gives work back that does not end, and a new worker does it', asy
   t.strictSame(await rig.states(), { 'a.dcm': 'published' });
 });
 
-tap.test('a lost lease changes nothing', async (t) => {
+void tap.test('a lost lease changes nothing', async (t) => {
   const rig = await rigFor(t);
   rig.processor.answer = async (task, bytes) => {
     const outcome = await seal(task, bytes);
@@ -513,7 +519,7 @@ tap.test('a lost lease changes nothing', async (t) => {
   t.strictSame(await rig.states(), { 'a.dcm': 'published' }, 'taken over when the lease ran out');
 });
 
-tap.test('raw files go after their time, and not before all partners have them', async (t) => {
+void tap.test('raw files go after their time, and not before all partners have them', async (t) => {
   const rig = await rigFor(t, { partners: ['KUMC', 'UMHS'] });
   const week = 7 * 24 * 3_600_000 + 60_000;
   rig.recipients.set('KUMC', []);
@@ -538,13 +544,18 @@ tap.test('raw files go after their time, and not before all partners have them',
   t.equal((await published(rig)).length, 1, 'the publication stays');
 });
 
-tap.test('files that a crash left without a row are found at the next start', async (t) => {
+void tap.test('files that a crash left without a row are found at the next start', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');
   await rig.settle();
   await rig.storage.rename(place('a.dcm').path, place('b.dcm').path, false);
   await writeFile(join(rig.folder, 'home', place('stray.dcm').path), 'stray');
+  const scratch = rig.storage.spoolPath('scratch', 'left-over');
+  await mkdir(join(scratch, 'deeper'), { recursive: true });
+  await writeFile(rig.storage.spoolPath('claims', 'nobodys'), 'claim');
   await rig.restart();
+  t.strictSame(await rig.storage.listSpool('scratch'), []);
+  t.strictSame(await rig.storage.listSpool('claims'), []);
   t.strictSame(await rig.states(), {
     'b.dcm': 'published',
     'stray.dcm': 'partial disconnected',
@@ -556,7 +567,7 @@ tap.test('files that a crash left without a row are found at the next start', as
   await remove(rig, 'b.dcm');
 });
 
-tap.test('a file put into the outgoing folder by hand is looked at once', async (t) => {
+void tap.test('a file put into the outgoing folder by hand is looked at once', async (t) => {
   const rig = await rigFor(t);
   rig.processor.answer = (_task, bytes) =>
     Promise.resolve({ kind: 'passed', sourceSha256: sha256(bytes) });

@@ -158,7 +158,7 @@ export async function makeRig(how: { partners?: readonly string[]; width?: numbe
       },
       owner: 'test',
       site: 'PUHSC',
-      dataVersion: database.dataVersion,
+      dataVersion: () => database.dataVersion(),
       temporaryNames,
       settings: { partialHoldMs: 24 * hour, retainMs: 7 * 24 * hour },
     };

@@ -1,11 +1,12 @@
-// The queue: who is next, leases with fences, and what a worker records. How a job ends is in finish.ts.
+// The queue: leases with fences, and what a worker records. Who is next is in job-queries.ts, how a job ends in finish.ts.
 
-import { sql, type Kysely, type Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { Exclusion } from '../../core/reasons.ts';
-import type { ClaimedJob, JobStore, Output, Standing } from '../../flow/ports/jobs.ts';
+import type { ClaimedJob, JobStore, Output } from '../../flow/ports/jobs.ts';
 import type { ProcessReport } from '../../flow/ports/processing.ts';
-import { finishJob, olderJobs, releaseClaim, sameKey } from './finish.ts';
+import { finishJob, olderJobs, releaseClaim } from './finish.ts';
+import { leftovers, needJob, nextDue, standing } from './job-queries.ts';
 import { jobsOf, moveJob, toUpload, type JobRecord, type Parts } from './moves.ts';
 import { beforeClaim, insertJobs } from './new-uploads.ts';
 import type { Database } from './schema.ts';
@@ -64,52 +65,6 @@ export function createJobStore(parts: Parts & { readonly db: Kysely<Database> })
       return new Set(rows.flatMap((row) => (row.claim === null ? [] : [row.claim])));
     },
   };
-}
-
-async function needJob(trx: Transaction<Database>, id: string): Promise<JobRecord> {
-  const row = await trx.selectFrom('job').selectAll().where('id', '=', id).executeTakeFirst();
-  if (row === undefined) throw new AppError('NOT_FOUND', { detail: `job ${id}` });
-  return row;
-}
-
-async function nextDue(
-  db: Kysely<Database>,
-  now: number,
-  lastServed: ReadonlyMap<string, number>,
-): ReturnType<JobStore['nextDue']> {
-  const members = await db
-    .selectFrom('job')
-    .select(['memberId', sql<number>`min("dueAt")`.as('oldest')])
-    .where('state', '=', 'queued')
-    .where('dueAt', '<=', now)
-    .groupBy('memberId')
-    .execute();
-  if (members.length === 0) return undefined;
-  const inWork = await db
-    .selectFrom('job')
-    .select(['memberId', sql<number>`count(*)`.as('count')])
-    .where('state', '=', 'processing')
-    .groupBy('memberId')
-    .execute();
-  const busy = new Map(inWork.map((row) => [row.memberId, row.count]));
-  const [chosen] = members.toSorted(
-    (a, b) =>
-      (busy.get(a.memberId) ?? 0) - (busy.get(b.memberId) ?? 0) ||
-      (lastServed.get(a.memberId) ?? 0) - (lastServed.get(b.memberId) ?? 0) ||
-      a.oldest - b.oldest,
-  );
-  return await db
-    .selectFrom('job')
-    .innerJoin('upload', 'upload.id', 'job.uploadId')
-    .select(['job.id', 'job.projectId', 'job.memberId', 'job.partner', 'job.uploadId'])
-    .select(['upload.kind', 'upload.path'])
-    .where('job.state', '=', 'queued')
-    .where('job.memberId', '=', chosen?.memberId ?? '')
-    .where('job.dueAt', '<=', now)
-    .orderBy('job.dueAt')
-    .orderBy('job.id')
-    .limit(1)
-    .executeTakeFirst();
 }
 
 async function claim(
@@ -229,60 +184,6 @@ async function record(
     .execute();
 }
 
-async function standing(trx: Transaction<Database>, id: string): Promise<Standing> {
-  const job = await needJob(trx, id);
-  const own = await trx
-    .selectFrom('upload')
-    .selectAll()
-    .where('id', '=', job.uploadId)
-    .executeTakeFirstOrThrow();
-  const newer = await sameKey(trx, own)
-    .innerJoin('job', 'job.uploadId', 'upload.id')
-    .select(['job.state', 'upload.claim'])
-    .where('upload.generation', '>', own.generation)
-    .execute();
-  const isOvertaken = newer.some(
-    (other) =>
-      other.claim !== null || !(beforeClaim.has(other.state) || other.state === 'withdrawn'),
-  );
-  const before = (await olderJobs(trx, job)).filter(
-    (older) =>
-      older.partner === job.partner &&
-      (older.state === 'published' || older.state === 'delivered') &&
-      older.output !== null,
-  );
-  const [last] = before.toSorted((a, b) => b.generation - a.generation);
-  const isTaken = await trx
-    .selectFrom('job')
-    .innerJoin('upload', 'upload.id', 'job.uploadId')
-    .select('job.id')
-    .where('job.projectId', '=', job.projectId)
-    .where('job.partner', '=', job.partner)
-    .where('job.output', '=', job.output)
-    .where('job.state', 'in', ['published', 'delivered'])
-    .where('upload.uploadKey', '<>', own.uploadKey)
-    .limit(1)
-    .executeTakeFirst();
-  return {
-    isOvertaken,
-    isTaken: isTaken !== undefined,
-    predecessor:
-      last === undefined
-        ? undefined
-        : {
-            jobId: last.id,
-            name: last.output ?? '',
-            sha256: last.outputSha256 ?? '',
-            isSame:
-              last.sourceSha256 === own.sha256 &&
-              last.output === job.output &&
-              last.profileHash === job.profileHash &&
-              last.recipients === job.recipients &&
-              last.exclusions === job.exclusions,
-          },
-  };
-}
-
 async function wake(
   parts: Parts,
   trx: Transaction<Database>,
@@ -356,34 +257,3 @@ function toOutput(row: JobRecord, sourceSha256: string | undefined): Output | un
     report: row.report === null ? undefined : (JSON.parse(row.report) as ProcessReport),
   };
 }
-
-/** A processing job counts as a user: it may have recorded the name just before it publishes. */
-const leftovers = (
-  db: Kysely<Database>,
-  limit: number,
-): Promise<{ jobId: string; project: string; partner: string; name: string }[]> =>
-  db
-    .selectFrom('job')
-    .innerJoin('upload', 'upload.id', 'job.uploadId')
-    .innerJoin('project', 'project.id', 'job.projectId')
-    .select(['job.id as jobId', 'project.name as project', 'job.partner'])
-    .select(sql<string>`job.output`.as('name'))
-    .where('upload.kind', '=', 'intake')
-    .where('job.state', '=', 'superseded')
-    .where('job.output', 'is not', null)
-    .where((where) =>
-      where.not(
-        where.exists(
-          where
-            .selectFrom('job as user')
-            .select('user.id')
-            .whereRef('user.projectId', '=', 'job.projectId')
-            .whereRef('user.partner', '=', 'job.partner')
-            .whereRef('user.output', '=', 'job.output')
-            .where('user.state', 'in', ['published', 'delivered', 'processing']),
-        ),
-      ),
-    )
-    .orderBy('job.id')
-    .limit(limit)
-    .execute();

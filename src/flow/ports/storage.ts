@@ -77,7 +77,7 @@ export interface Storage {
     name: string,
     expect: { device: string; inode: string; sizeBytes: number },
   ): Promise<string>;
-  /** Removes a file of the spool; a missing one is fine. */
+  /** Removes a file of the spool, or a worker's scratch folder with all in it; a missing one is fine. */
   dropSpool(area: 'claims' | 'outputs' | 'scratch', name: string): Promise<void>;
   listSpool(area: 'claims' | 'outputs' | 'scratch'): Promise<readonly string[]>;
   /** Moves a finished output to its final place: sync, rename, sync of the folder. The temporary file may be gone already,
