@@ -5,12 +5,12 @@ import { isDropped } from '../../src/adapters/sftp-server/limits.ts';
 import { longName } from '../../src/adapters/sftp-server/listing.ts';
 import {
   createPacketReader,
-  encode,
   maximumPacketBytes,
   packetType,
   readAttributes,
   type Packet,
 } from '../../src/adapters/sftp-server/codec.ts';
+import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { allRequests, requestOf } from '../../src/adapters/sftp-server/table.ts';
 import { Reader } from '../../src/adapters/sftp-server/codec.ts';
 

@@ -13,7 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { encode, packetType as fxp, openFlag } from '../../src/adapters/sftp-server/codec.ts';
+import { packetType as fxp, openFlag } from '../../src/adapters/sftp-server/codec.ts';
+import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { connect, namesIn, until, type RawClient } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
 

@@ -3,12 +3,8 @@
 
 import ssh2 from 'ssh2';
 import type { ClientChannel, ConnectConfig } from 'ssh2';
-import {
-  Reader,
-  createPacketReader,
-  encode,
-  packetType,
-} from '../../src/adapters/sftp-server/codec.ts';
+import { Reader, createPacketReader, packetType } from '../../src/adapters/sftp-server/codec.ts';
+import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import type { TestServer } from './sftp-server.ts';
 
 export interface Reply {

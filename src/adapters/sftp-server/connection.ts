@@ -2,7 +2,7 @@
 // malformed packet of one stranger would end the process.
 
 import type { Socket } from 'node:net';
-import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
+import type { AuthContext, Connection, ServerChannel, Session as SshSession } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { Locks } from '../../core/locks.ts';
 import { fixedFolders } from '../../core/tree.ts';
@@ -32,171 +32,181 @@ export interface ConnectionParts {
   onLogin(): void;
 }
 
-export interface LiveConnection {
-  readonly principal: Principal | undefined;
-  /** The accounts have changed. */
-  refresh(): Promise<void>;
-  /** Ends it when it has been idle too long or did not log in in time. */
-  checkTime(nowMs: number): void;
-  end(): void;
-  /** Resolves when the flow knows about everything that was open. */
-  readonly ended: Promise<void>;
-}
-
 /** How long a peer may take to say goodbye. */
 const farewellMs = 2000;
 
-export function serveConnection(
-  client: Connection,
-  socket: Socket,
-  parts: ConnectionParts,
-): LiveConnection {
-  const { limits, clock, log, site } = parts;
-  const sessions = new Set<SftpSession>();
-  const connectedMs = clock.now();
-  let activeMs = connectedMs;
-  let channels = 0;
-  let principal: Principal | undefined;
-  let isLoggedIn = false;
-  let isRevoked = false;
-  let leaving: Promise<void> | undefined;
-  let markEnded: () => void = () => undefined;
-  const ended = new Promise<void>((resolve) => {
-    markEnded = resolve;
-  });
+export class LiveConnection {
+  readonly #client: Connection;
+  readonly #socket: Socket;
+  readonly #parts: ConnectionParts;
+  readonly #sessions = new Set<SftpSession>();
+  readonly #connectedMs: number;
+  #activeMs: number;
+  #channels = 0;
+  #principal: Principal | undefined;
+  #isLoggedIn = false;
+  #isRevoked = false;
+  #isCorked = false;
+  #isLeaving = false;
+  #markEnded: () => void = () => undefined;
+  /** Resolves when the flow knows about everything that was open. */
+  readonly ended: Promise<void>;
 
-  const end = (): void => {
+  constructor(client: Connection, socket: Socket, parts: ConnectionParts) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#parts = parts;
+    this.#connectedMs = parts.clock.now();
+    this.#activeMs = this.#connectedMs;
+    this.ended = new Promise((resolve) => {
+      this.#markEnded = resolve;
+    });
+    this.#listen();
+  }
+
+  /** Who is logged in. */
+  get principal(): Principal | undefined {
+    return this.#isLoggedIn ? this.#principal : undefined;
+  }
+
+  end(): void {
     try {
-      client.end();
+      this.#client.end();
     } catch {
       // ssh2 throws when its socket ended first.
     }
-    setTimeout(() => socket.destroy(), farewellMs).unref();
-  };
+    setTimeout(() => this.#socket.destroy(), farewellMs).unref();
+  }
 
-  const leave = (): void => {
-    leaving ??= Promise.all([...sessions].map((session) => session.abandon())).then(
-      () => markEnded(),
-      (error: unknown) => {
-        asFailure(error, log, 'end');
-        markEnded();
-      },
-    );
-  };
+  /** The accounts have changed. */
+  async refresh(): Promise<void> {
+    if (this.#principal === undefined || this.#isRevoked) return;
+    const now = await this.#parts.accounts.current(this.#principal);
+    if (now === undefined) {
+      this.#isRevoked = true;
+      this.#parts.log.info({ account: this.#principal.id }, 'session of a closed account ended');
+      this.end();
+      return;
+    }
+    await makeFolders(this.#parts, now);
+    this.#principal = now;
+    for (const session of this.#sessions) session.revalidate();
+  }
 
-  const current = (): Principal => {
-    if (principal === undefined || isRevoked) throw new AppError('NO_SUCH_FILE');
-    return principal;
-  };
+  /** Ends it when it did not log in in time, or was idle too long without a request that is worked on. */
+  checkTime(nowMs: number): void {
+    const { loginGraceMs, idleMs } = this.#parts.limits;
+    const isWorking = [...this.#sessions].some((session) => session.busy > 0);
+    const isLate = !this.#isLoggedIn && nowMs - this.#connectedMs > loginGraceMs;
+    const isIdle = this.#isLoggedIn && !isWorking && nowMs - this.#activeMs > idleMs;
+    if (isLate || isIdle) this.end();
+  }
 
-  let isCorked = false;
-  const cork = (): void => {
-    if (isCorked) return;
-    isCorked = true;
-    socket.cork();
-    process.nextTick(() => {
-      isCorked = false;
-      socket.uncork();
+  #listen(): void {
+    const client = this.#client;
+    client.on('authentication', this.#authenticator());
+    client.on('ready', () => {
+      this.#isLoggedIn = true;
+      this.#activeMs = this.#parts.clock.now();
+      this.#parts.onLogin();
+      this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
-  };
-
-  const serveChannel = (channel: ServerChannel): void => {
-    const context: Context = {
-      site,
-      principal: current,
-      storage: parts.storage,
-      intake: parts.intake,
-      log,
-      handles: createHandles(limits.handles),
-      maximumHandles: limits.handles,
-      appends: parts.appends,
-      startedMs: parts.startedMs,
-    };
-    const touch = (): void => {
-      activeMs = clock.now();
-    };
-    const session = new SftpSession(channel, context, { cork, fail: end, touch });
-    sessions.add(session);
-    channel.on('close', () => {
-      void session.abandon().then(() => sessions.delete(session));
+    client.on('session', (accept, reject) => this.#openSession(accept, reject));
+    client.on('error', (error: Error & { level?: string }) => {
+      this.#parts.log.debug({ kind: error.level ?? error.constructor.name }, 'connection error');
     });
-  };
+    client.on('end', () => this.#leave());
+    client.on('close', () => this.#leave());
+  }
 
-  client.on(
-    'authentication',
-    createAuthenticator({
-      accounts: parts.accounts,
+  #authenticator(): (attempt: AuthContext) => void {
+    const { accounts, log, limits } = this.#parts;
+    return createAuthenticator({
+      accounts,
       log,
-      source: socket.remoteAddress ?? '',
+      source: this.#socket.remoteAddress ?? '',
       maximumAttempts: limits.loginAttempts,
       admit: async (who) => {
-        if (!parts.admit(who)) return false;
-        await makeFolders(parts, who);
-        principal = who;
+        if (!this.#parts.admit(who)) return false;
+        await makeFolders(this.#parts, who);
+        this.#principal = who;
         return true;
       },
-      giveUp: end,
-    }),
-  );
-  client.on('ready', () => {
-    isLoggedIn = true;
-    activeMs = clock.now();
-    parts.onLogin();
-    if (principal !== undefined) log.info({ account: principal.id }, 'login');
-  });
-  client.on('session', (accept, reject) => {
-    if (channels >= limits.channels) {
+      giveUp: () => this.end(),
+    });
+  }
+
+  #openSession(accept: () => SshSession, reject: () => void): void {
+    if (this.#channels >= this.#parts.limits.channels) {
       reject();
       return;
     }
-    channels += 1;
-    const session: SshSession = accept();
+    this.#channels += 1;
+    const session = accept();
     session.on('error', () => undefined);
     session.on('close', () => {
-      channels -= 1;
+      this.#channels -= 1;
     });
     onSubsystem(session, (name, acceptChannel, refuse) => {
-      if (name !== 'sftp' || principal === undefined) {
+      if (name !== 'sftp' || this.#principal === undefined) {
         refuse?.();
         return;
       }
       // At once: OpenSSH sends its INIT without waiting for the answer, and ssh2 drops what comes before.
       const channel = acceptChannel();
-      if (channel !== undefined && leaving === undefined) serveChannel(channel);
+      if (channel !== undefined && !this.#isLeaving) this.#serve(channel);
     });
-  });
-  client.on('error', (error: Error & { level?: string }) => {
-    log.debug({ kind: error.level ?? error.constructor.name }, 'connection error');
-  });
-  client.on('end', leave);
-  client.on('close', leave);
+  }
 
-  return {
-    get principal() {
-      return isLoggedIn ? principal : undefined;
-    },
-    ended,
-    end,
-    refresh: async () => {
-      if (principal === undefined || isRevoked) return;
-      const now = await parts.accounts.current(principal);
-      if (now === undefined) {
-        isRevoked = true;
-        log.info({ account: principal.id }, 'session of a closed account ended');
-        end();
-        return;
-      }
-      await makeFolders(parts, now);
-      principal = now;
-      for (const session of sessions) session.revalidate();
-    },
-    checkTime: (nowMs) => {
-      const isWorking = [...sessions].some((session) => session.busy > 0);
-      const isLate = !isLoggedIn && nowMs - connectedMs > limits.loginGraceMs;
-      const isIdle = isLoggedIn && !isWorking && nowMs - activeMs > limits.idleMs;
-      if (isLate || isIdle) end();
-    },
-  };
+  #serve(channel: ServerChannel): void {
+    const { limits, clock, site, storage, intake, log, appends, startedMs } = this.#parts;
+    const context: Context = {
+      site,
+      principal: () => this.#current(),
+      storage,
+      intake,
+      log,
+      handles: createHandles(limits.handles),
+      maximumHandles: limits.handles,
+      appends,
+      startedMs,
+    };
+    const session = new SftpSession(channel, context, {
+      cork: () => this.#cork(),
+      fail: () => this.end(),
+      touch: () => {
+        this.#activeMs = clock.now();
+      },
+    });
+    this.#sessions.add(session);
+    channel.on('close', () => {
+      void session.abandon().then(() => this.#sessions.delete(session));
+    });
+  }
+
+  #current(): Principal {
+    if (this.#principal === undefined || this.#isRevoked) throw new AppError('NO_SUCH_FILE');
+    return this.#principal;
+  }
+
+  /** What is written in one tick leaves in one piece. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      this.#socket.uncork();
+    });
+  }
+
+  #leave(): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    Promise.all([...this.#sessions].map((session) => session.abandon()))
+      .catch((error: unknown) => asFailure(error, this.#parts.log, 'end'))
+      .finally(() => this.#markEnded());
+  }
 }
 
 /** The fixed folders of SPEC 3 are there before anybody looks. */

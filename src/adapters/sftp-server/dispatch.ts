@@ -2,10 +2,13 @@
 
 import { AppError, unreachable } from '../../core/errors.ts';
 import { permit, permitRename, type Place } from '../../core/tree.ts';
-import { encodeFailure, maximumPacketBytes, type Packet, type Reader } from './codec.ts';
+import { maximumPacketBytes, type Packet, type Reader } from './codec.ts';
+import { encodeFailure } from './encode.ts';
 import { placeOf, type Context } from './context.ts';
 import type { Order } from './order.ts';
-import { asNumber, endHandle, rename, success } from './requests.ts';
+import { asNumber, success } from './requests-common.ts';
+import { endHandle } from './requests-files.ts';
+import { rename } from './requests-paths.ts';
 import { asFailure } from './status.ts';
 import { requestOf, type SftpRequest } from './table.ts';
 

@@ -12,7 +12,7 @@ import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { algorithms } from './algorithms.ts';
-import { serveConnection, type ConnectionParts, type LiveConnection } from './connection.ts';
+import { LiveConnection, type ConnectionParts } from './connection.ts';
 import { defaultLimits, isDropped, type ServerLimits } from './limits.ts';
 import { asFailure } from './status.ts';
 
@@ -106,7 +106,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
         strangers -= 1;
       },
     };
-    live.set(socket, serveConnection(client, socket, connectionParts));
+    live.set(socket, new LiveConnection(client, socket, connectionParts));
   };
 
   const appends = createLocks();

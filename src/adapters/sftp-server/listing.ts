@@ -1,7 +1,7 @@
 // Listings: entries in pieces, with the long names that `ls -l` shows, and only what exists for the principal.
 
 import type { Place } from '../../core/tree.ts';
-import { attributeFields, type ShownAttributes } from './codec.ts';
+import { attributeFields, type ShownAttributes } from './encode.ts';
 import { childPlace, shownAttributes, type Context } from './context.ts';
 import type { Listed } from './handles.ts';
 

@@ -5,10 +5,11 @@ import { createHash } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { loginFolder, type Place } from '../../core/tree.ts';
 import type { OpenFile } from '../../flow/ports/storage.ts';
-import { encode, maximumDataBytes, maximumPacketBytes, packetType, type Reader } from './codec.ts';
+import { maximumDataBytes, maximumPacketBytes, packetType, type Reader } from './codec.ts';
+import { encode } from './encode.ts';
 import { factsOf, placeOf, type Context } from './context.ts';
 import type { Handle } from './handles.ts';
-import { asNumber, onDisk } from './requests.ts';
+import { asNumber, onDisk } from './requests-common.ts';
 
 /** VERSION's list: name, version. */
 export const advertised: readonly (readonly [string, string])[] = [

@@ -4,20 +4,14 @@
 import type { ServerChannel } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import { resolve } from '../../core/tree.ts';
-import {
-  createPacketReader,
-  encode,
-  encodeFailure,
-  packetType,
-  type Packet,
-  type PacketReader,
-} from './codec.ts';
+import { createPacketReader, packetType, type Packet, type PacketReader } from './codec.ts';
+import { encode, encodeFailure } from './encode.ts';
 import type { Context } from './context.ts';
 import { dispatch, type Desk } from './dispatch.ts';
 import type { Handle } from './handles.ts';
 import { createOrder, type Order } from './order.ts';
 import { advertised } from './requests-extended.ts';
-import { endHandle } from './requests.ts';
+import { endHandle } from './requests-files.ts';
 import { createSender, type Sender } from './sender.ts';
 import { asFailure } from './status.ts';
 

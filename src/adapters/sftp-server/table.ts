@@ -7,7 +7,8 @@ import { packetType, type Reader } from './codec.ts';
 import type { Context } from './context.ts';
 import type { Handle } from './handles.ts';
 import * as extended from './requests-extended.ts';
-import * as requests from './requests.ts';
+import * as files from './requests-files.ts';
+import * as paths from './requests-paths.ts';
 
 export type SftpRequest = { readonly name: string } & (
   | {
@@ -39,21 +40,21 @@ export type SftpRequest = { readonly name: string } & (
 );
 
 const byType = {
-  OPEN: { name: 'OPEN', on: 'path', right: requests.openRight, run: requests.open },
+  OPEN: { name: 'OPEN', on: 'path', right: files.openRight, run: files.open },
   CLOSE: { name: 'CLOSE', on: 'close' },
-  READ: { name: 'READ', on: 'handle', right: 'nothing', isParallel: true, run: requests.read },
+  READ: { name: 'READ', on: 'handle', right: 'nothing', isParallel: true, run: files.read },
   WRITE: { name: 'WRITE', on: 'write' },
-  LSTAT: { name: 'LSTAT', on: 'path', right: 'see', run: requests.stat },
-  FSTAT: { name: 'FSTAT', on: 'handle', right: 'nothing', run: requests.fstat },
-  SETSTAT: { name: 'SETSTAT', on: 'path', right: 'attributes', run: requests.setstat },
-  FSETSTAT: { name: 'FSETSTAT', on: 'handle', right: 'attributes', run: requests.fsetstat },
-  OPENDIR: { name: 'OPENDIR', on: 'path', right: 'see', run: requests.opendir },
-  READDIR: { name: 'READDIR', on: 'handle', right: 'nothing', run: requests.readdir },
-  REMOVE: { name: 'REMOVE', on: 'path', right: 'remove', run: requests.remove },
-  MKDIR: { name: 'MKDIR', on: 'path', right: 'make', run: requests.mkdir },
-  RMDIR: { name: 'RMDIR', on: 'path', right: 'remove', run: requests.rmdir },
-  REALPATH: { name: 'REALPATH', on: 'path', right: 'see', run: requests.realpath },
-  STAT: { name: 'STAT', on: 'path', right: 'see', run: requests.stat },
+  LSTAT: { name: 'LSTAT', on: 'path', right: 'see', run: paths.stat },
+  FSTAT: { name: 'FSTAT', on: 'handle', right: 'nothing', run: files.fstat },
+  SETSTAT: { name: 'SETSTAT', on: 'path', right: 'attributes', run: paths.setstat },
+  FSETSTAT: { name: 'FSETSTAT', on: 'handle', right: 'attributes', run: files.fsetstat },
+  OPENDIR: { name: 'OPENDIR', on: 'path', right: 'see', run: paths.opendir },
+  READDIR: { name: 'READDIR', on: 'handle', right: 'nothing', run: paths.readdir },
+  REMOVE: { name: 'REMOVE', on: 'path', right: 'remove', run: paths.remove },
+  MKDIR: { name: 'MKDIR', on: 'path', right: 'make', run: paths.mkdir },
+  RMDIR: { name: 'RMDIR', on: 'path', right: 'remove', run: paths.rmdir },
+  REALPATH: { name: 'REALPATH', on: 'path', right: 'see', run: paths.realpath },
+  STAT: { name: 'STAT', on: 'path', right: 'see', run: paths.stat },
   RENAME: { name: 'RENAME', on: 'two paths', replace: false },
   READLINK: { name: 'READLINK', on: 'refused', code: 'NO_LINKS' },
   SYMLINK: { name: 'SYMLINK', on: 'refused', code: 'NO_LINKS' },
@@ -61,7 +62,7 @@ const byType = {
 
 const byName = {
   'posix-rename@openssh.com': { name: 'posix-rename', on: 'two paths', replace: true },
-  'fsync@openssh.com': { name: 'fsync', on: 'handle', right: 'nothing', run: requests.fsync },
+  'fsync@openssh.com': { name: 'fsync', on: 'handle', right: 'nothing', run: files.fsync },
   'statvfs@openssh.com': { name: 'statvfs', on: 'path', right: 'see', run: extended.statvfs },
   'fstatvfs@openssh.com': {
     name: 'fstatvfs',
@@ -73,7 +74,7 @@ const byName = {
     name: 'lsetstat',
     on: 'path',
     right: 'attributes',
-    run: requests.setstat,
+    run: paths.setstat,
   },
   'limits@openssh.com': { name: 'limits', on: 'nothing', run: extended.limits },
   'expand-path@openssh.com': { name: 'expand-path', on: 'nothing', run: extended.expandPath },

@@ -1,0 +1,178 @@
+// What the requests on open files do (draft-ietf-secsh-filexfer-02 §6.3, §6.4, §6.8), one function each. Who may do it was
+// asked before, by the table; here is only the doing.
+
+import { AppError } from '../../core/errors.ts';
+import type { Place, RealPlace, Right } from '../../core/tree.ts';
+import type { Writing } from '../../flow/ports/intake.ts';
+import type { OpenFile, OpenHow } from '../../flow/ports/storage.ts';
+import {
+  maximumDataBytes,
+  openFlag,
+  packetType,
+  readAttributes,
+  type Reader,
+  type SentAttributes,
+} from './codec.ts';
+import { attributeFields, dataHeaderBytes, encode, finishData } from './encode.ts';
+import { factsOf, refuseHidden, shownAttributes, writePlaceOf, type Context } from './context.ts';
+import { createHandleQueue, type FileHandle, type Handle } from './handles.ts';
+import { asNumber, endOfFile, success } from './requests-common.ts';
+import { stat } from './requests-paths.ts';
+
+const writesFlags = openFlag.WRITE | openFlag.APPEND | openFlag.CREAT | openFlag.TRUNC;
+
+export const openRight = (reader: Reader): Right =>
+  (reader.uint32() & writesFlags) !== 0 ? 'write' : 'read';
+
+export async function open(
+  context: Context,
+  place: Place,
+  reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  const flags = reader.uint32();
+  const attributes = readAttributes(reader);
+  if (place.kind === 'virtual') throw new AppError('IS_A_DIRECTORY');
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const how: OpenHow = {
+    read: has(openFlag.READ) || !has(writesFlags),
+    write: has(writesFlags),
+    create: has(openFlag.CREAT),
+    exclusive: has(openFlag.CREAT) && has(openFlag.EXCL),
+    truncate: has(openFlag.TRUNC),
+    freshInode: false,
+  };
+  context.handles.reserve();
+  try {
+    const { file, writing } = how.write
+      ? await openForWriting(context, place, how, attributes)
+      : { file: await openForReading(context, place, how), writing: undefined };
+    const handle = asFileHandle(context, {
+      place,
+      file,
+      writing,
+      canRead: how.read,
+      appends: has(openFlag.APPEND),
+    });
+    return encode(packetType.HANDLE, id, context.handles.add(handle));
+  } finally {
+    context.handles.release();
+  }
+}
+
+async function openForReading(context: Context, place: RealPlace, how: OpenHow): Promise<OpenFile> {
+  const facts = await factsOf(context, place);
+  if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
+  return context.storage.open(place.path, how);
+}
+
+async function openForWriting(
+  context: Context,
+  place: RealPlace,
+  how: OpenHow,
+  attributes: SentAttributes,
+): Promise<{ readonly file: OpenFile; readonly writing: Writing }> {
+  await refuseHidden(context, place);
+  const declaredSizeBytes =
+    attributes.sizeBytes === undefined ? undefined : asNumber(attributes.sizeBytes);
+  return context.intake.open(
+    context.principal(),
+    writePlaceOf(place),
+    { ...how, declaredSizeBytes },
+    (decided) => context.storage.open(place.path, decided),
+  );
+}
+
+function asFileHandle(
+  context: Context,
+  parts: Pick<FileHandle, 'place' | 'file' | 'writing' | 'canRead' | 'appends'>,
+): FileHandle {
+  const { file, writing, appends, place } = parts;
+  const store = async (
+    offset: number,
+    chunks: readonly Uint8Array[],
+    lengthBytes: number,
+  ): Promise<void> => {
+    await file.write(offset, chunks);
+    writing?.wrote(offset, lengthBytes);
+  };
+  const append = (chunks: readonly Uint8Array[], lengthBytes: number): Promise<void> =>
+    context.appends.hold(place.path, async () => {
+      await store((await file.facts()).sizeBytes, chunks, lengthBytes);
+    });
+  const queue = createHandleQueue((offset, chunks, lengthBytes) =>
+    appends ? append(chunks, lengthBytes) : store(offset, chunks, lengthBytes),
+  );
+  return { ...parts, kind: 'file', queue };
+}
+
+/** Ends a handle: what the flow has to know first, then the descriptor, which is closed in any case. */
+export async function endHandle(handle: Handle, how: 'close' | 'lost'): Promise<void> {
+  if (handle.kind === 'folder') {
+    await handle.entries.return?.();
+    return;
+  }
+  try {
+    await handle.writing?.end(how);
+  } finally {
+    await handle.file.close();
+  }
+}
+
+export async function read(
+  _context: Context,
+  handle: Handle,
+  reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  const offset = reader.uint64();
+  const length = Math.min(reader.uint32(), maximumDataBytes);
+  if (handle.kind !== 'file') throw new AppError('BAD_HANDLE');
+  if (!handle.canRead) throw new AppError('BAD_HANDLE');
+  if (offset > BigInt(Number.MAX_SAFE_INTEGER)) return endOfFile(id);
+  const packet = Buffer.allocUnsafe(dataHeaderBytes + length);
+  const count = await handle.file.readInto(packet.subarray(dataHeaderBytes), Number(offset));
+  return count === 0 && length > 0 ? endOfFile(id) : finishData(packet, id, count);
+}
+
+export async function fstat(
+  context: Context,
+  handle: Handle,
+  _reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  if (handle.kind === 'folder') return stat(context, handle.place, _reader, id);
+  const shown = shownAttributes(context, handle.place, await handle.file.facts());
+  return encode(packetType.ATTRS, id, ...attributeFields(shown));
+}
+
+export async function fsetstat(
+  _context: Context,
+  handle: Handle,
+  reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  const { sizeBytes, times } = readAttributes(reader);
+  if (handle.kind !== 'file') throw new AppError('BAD_HANDLE');
+  if (sizeBytes !== undefined) {
+    if (handle.writing === undefined) throw new AppError('BAD_HANDLE');
+    const size = asNumber(sizeBytes);
+    if ((await handle.file.facts()).sizeBytes !== size) {
+      await handle.file.truncate(size);
+      handle.writing.truncated(size);
+    }
+  }
+  if (times !== undefined) await handle.file.setTimes(times.accessed * 1000, times.modified * 1000);
+  return success(id);
+}
+
+export async function fsync(
+  _context: Context,
+  handle: Handle,
+  _reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  if (handle.kind !== 'file') throw new AppError('BAD_HANDLE');
+  if (handle.writing !== undefined) await handle.file.sync();
+  return success(id);
+}
