@@ -42,6 +42,9 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   EILSEQ: 'BAD_NAME',
   ENOSPC: 'DISK_FULL',
   EDQUOT: 'DISK_FULL',
+  // A folder into itself; a size beyond what the file system can hold.
+  EINVAL: 'BAD_INPUT',
+  EFBIG: 'BAD_INPUT',
 };
 
 export const errnoOf = (error: unknown): string | undefined =>

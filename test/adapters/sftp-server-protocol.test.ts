@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { AppError } from '../../src/core/errors.ts';
 import { packetType as fxp, openFlag } from '../../src/adapters/sftp-server/codec.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { connect, namesIn, until, type RawClient } from '../support/sftp-client.ts';
@@ -648,6 +649,69 @@ void t.test('a client that never reads its answers stops being read', async (t) 
   t.ok(process.memoryUsage().rss - before < 100e6, 'far less than the 400 MB that were asked for');
   t.equal(await alice.size(`${gpg}/one.dcm`), 5);
   client.cut();
+});
+
+void t.test(
+  'a disk that fills up answers with a sentence, keeps what came, and the server lives',
+  async (t) => {
+    let room = 3;
+    const full = await startServer({}, (storage) => ({
+      ...storage,
+      open: async (path, how) => {
+        const file = await storage.open(path, how);
+        return {
+          ...file,
+          write: async (offset, chunks) => {
+            room -= 1;
+            if (room < 0) throw new AppError('DISK_FULL');
+            await file.write(offset, chunks);
+          },
+        };
+      },
+    }));
+    const client = await connect(full, 'alice');
+    const handle = await client.open(`${gpg}/x.dcm`, fresh);
+    for (let index = 0; index < 3; index += 1)
+      t.equal(await client.write(handle, index, Buffer.from('x')), 'OK');
+    t.match(
+      await client.write(handle, 3, Buffer.from('x')),
+      /^FAILURE: The disk of the server is full/,
+    );
+    t.equal(await client.close(handle), 'OK');
+    t.same(full.intake.events.at(-1), 'close intake ji_brain/alice/gpg/x.dcm 3');
+    t.equal(await client.size(`${gpg}/x.dcm`), 3);
+    client.end();
+    await full.close();
+  },
+);
+
+void t.test(
+  'an error that nobody foresaw is INTERNAL for the client and nameless in the log',
+  async (t) => {
+    const broken = await startServer({}, (storage) => ({
+      ...storage,
+      makeFolder: async (path) => {
+        throw new TypeError(`cannot make ${path}`);
+      },
+    }));
+    const client = await connect(broken, 'alice');
+    t.match(
+      await client.status(fxp.MKDIR, `${self}/secret-name`, 0),
+      /^FAILURE: An internal error/,
+    );
+    const lines = broken.log.lines.filter((line) => line.startsWith('error'));
+    t.equal(lines.length, 1);
+    t.match(lines[0], /MKDIR.*TypeError/);
+    t.notMatch(lines[0], /secret-name|ji_brain/);
+    client.end();
+    await broken.close();
+  },
+);
+
+void t.test('a folder cannot be renamed into itself', async (t) => {
+  await alice.status(fxp.MKDIR, `${self}/loop`, 0);
+  t.match(await alice.status(fxp.RENAME, `${self}/loop`, `${self}/loop/in`), /^FAILURE: The input/);
+  t.equal(await alice.status(fxp.RMDIR, `${self}/loop`), 'OK');
 });
 
 void t.test('the log holds no name and no path', async (t) => {

@@ -130,7 +130,9 @@ export class LiveConnection {
         if (!this.#parts.admit(who)) return false;
         await makeFolders(this.#parts, who);
         this.#principal = who;
-        return true;
+        // From here on refresh() sees to it; what changed since the password was checked shows now.
+        this.#principal = await accounts.current(who);
+        return this.#principal !== undefined;
       },
       giveUp: () => this.end(),
     });
@@ -168,6 +170,7 @@ export class LiveConnection {
       log,
       handles: createHandles(limits.handles),
       maximumHandles: limits.handles,
+      isGone: () => this.#isLeaving,
       appends,
       startedMs,
     };

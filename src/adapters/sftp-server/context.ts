@@ -20,6 +20,8 @@ export interface Context {
   readonly log: Log;
   readonly handles: Handles;
   readonly maximumHandles: number;
+  /** The connection has ended: long work need not go on. */
+  readonly isGone: () => boolean;
   /** Shared by all sessions of the server: who appends to a path. */
   readonly appends: Locks;
   /** Shown as the time of folders that are not on the disk. */

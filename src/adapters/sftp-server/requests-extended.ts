@@ -118,24 +118,29 @@ export async function checkFileName(
     freshInode: false,
   });
   try {
-    return await hashReply(id, file, range);
+    return await hashReply(context, id, file, range);
   } finally {
     await file.close();
   }
 }
 
 export async function checkFileHandle(
-  _context: Context,
+  context: Context,
   handle: Handle,
   reader: Reader,
   id: number,
 ): Promise<Buffer> {
   const range = readRange(reader);
   if (handle.kind !== 'file' || !handle.canRead) throw new AppError('BAD_HANDLE');
-  return hashReply(id, handle.file, range);
+  return hashReply(context, id, handle.file, range);
 }
 
-async function hashReply(id: number, file: OpenFile, range: HashRange): Promise<Buffer> {
+async function hashReply(
+  context: Context,
+  id: number,
+  file: OpenFile,
+  range: HashRange,
+): Promise<Buffer> {
   const size = (await file.facts()).sizeBytes;
   const whole = Math.max(0, size - range.offset);
   const length = range.lengthBytes === 0 ? whole : Math.min(range.lengthBytes, whole);
@@ -145,7 +150,7 @@ async function hashReply(id: number, file: OpenFile, range: HashRange): Promise<
   const hashes: Buffer[] = [];
   for (let block = 0; block < count; block += 1) {
     const from = range.offset + block * step;
-    hashes.push(await hashBlock(file, from, Math.min(from + step, range.offset + length)));
+    hashes.push(await hashBlock(context, file, from, Math.min(from + step, range.offset + length)));
   }
   const reply = encode(packetType.EXTENDED_REPLY, id, 'sha256');
   const packet = Buffer.concat([reply, ...hashes]);
@@ -153,12 +158,17 @@ async function hashReply(id: number, file: OpenFile, range: HashRange): Promise<
   return packet;
 }
 
-async function hashBlock(file: OpenFile, from: number, to: number): Promise<Buffer> {
+async function hashBlock(
+  context: Context,
+  file: OpenFile,
+  from: number,
+  to: number,
+): Promise<Buffer> {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(Math.min(1 << 18, Math.max(1, to - from)));
   for (let at = from; at < to;) {
     const count = await file.readInto(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
-    if (count === 0) throw new AppError('SOURCE_CHANGED');
+    if (count === 0 || context.isGone()) throw new AppError('SOURCE_CHANGED');
     hash.update(buffer.subarray(0, count));
     at += count;
   }
