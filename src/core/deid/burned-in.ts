@@ -8,8 +8,7 @@ import type { DataSet, FileHead, Tag } from '../dicom/dataset.ts';
 import { isKnownCharset } from '../dicom/text.ts';
 import type { HoldReason } from '../reasons.ts';
 import type { FilePolicy } from './policy.ts';
-import { charsetsOf, findElement, firstValue, hasValue, valuesOf } from './reading.ts';
-import { stripUID } from './uid.ts';
+import { charsetsOf, findElement, firstValue, hasValue, valuesOf, trimPadding } from './reading.ts';
 
 export interface ImageHold {
   readonly reason: HoldReason;
@@ -61,7 +60,7 @@ export function judgeImage(
   released: boolean,
 ): ImageHold | undefined {
   const sopClass =
-    stripUID(firstValue(header, sopClassTag)) || stripUID(firstValue(head.meta, 0x00020002));
+    trimPadding(firstValue(header, sopClassTag)) || trimPadding(firstValue(head.meta, 0x00020002));
   if (sopClass === '1.2.840.10008.1.3.10' || findElement(header, 0x00041220) !== undefined) {
     return { reason: 'dicomdir', tag: sopClassTag };
   }

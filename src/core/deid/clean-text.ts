@@ -10,7 +10,7 @@ const measure =
   /^(?:[bB]?\d{1,3}(?:[.]\d{1,3})?(?:d|D|T|mm|cm|m|s|ms|sec|min|kV|kv|mA|ml|cc|Hz|ch|%|st|nd|rd|th)?|[bB]\d{4}|[xX+]\d?|[tT][12]w?)$/;
 
 /** Numbers joined to numbers are dates, times, phone and file numbers; but one decimal fraction is a measure. */
-const joined = /\d+(?:[-/:.年月日]+\d+)+/g;
+const joined = /(?<!\d)\d+(?:[-/:.年月日]+\d+)+/g;
 const decimal = /^\d{1,3}[.]\d{1,3}$/;
 
 /** ASCII words and numbers; runs of anything else between them are separators or foreign script. */
@@ -29,7 +29,7 @@ export function cleanText(text: string, identifying: ReadonlySet<string>): strin
       parts.push(separator(part));
       continue;
     }
-    const word = part.replaceAll(/^[.]+|[.]+$/g, '').toLowerCase();
+    const word = part.replaceAll(/^[.]+|(?<![.])[.]+$/g, '').toLowerCase();
     const allowed = !identifying.has(word) && (clinicalTerms.has(word) || measure.test(word));
     if (allowed && /[a-z]/.test(word)) kept = true;
     parts.push(allowed ? part : mask);
@@ -37,7 +37,7 @@ export function cleanText(text: string, identifying: ReadonlySet<string>): strin
   return kept
     ? parts
         .join('')
-        .replaceAll(/XXX(?:[ XY_,;/-]*XXX)+/g, mask)
+        .replaceAll(/XXX(?:[ _,;/-]*XXX)+/g, mask)
         .trim()
     : undefined;
 }

@@ -1,6 +1,8 @@
 // Moving dates by whole days (PS3.15 §E.3.7.2): intervals of one patient stay exact, times of day stay. What is not a
 // valid date is not guessed at: it is given up, never kept.
 
+import { trimPadding } from './reading.ts';
+
 const dayMs = 86_400_000;
 
 /** Days since 1970-01-01, or undefined for a day that does not exist. */
@@ -60,7 +62,7 @@ export const shiftTemporal = (text: string, vr: 'DA' | 'DT' | 'TM', days: number
   text
     .split('\\')
     .map((raw) => {
-      const part = raw.replaceAll(/[\0 ]+$|^ +/g, '');
+      const part = trimPadding(raw);
       if (vr === 'TM') return isTime(part) ? part : '';
       return (vr === 'DA' ? shiftDate(part, days) : shiftDateTime(part, days)) ?? '';
     })

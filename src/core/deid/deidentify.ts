@@ -7,9 +7,11 @@ import {
   type DataSet,
   type Element,
   type Encoding,
+  type SequenceElement,
   type Tag,
 } from '../dicom/dataset.ts';
 import { isGroupLength, isPrivateCreator, lookup } from '../dicom/dictionary.ts';
+import { unreachable } from '../errors.ts';
 import type { HoldReason } from '../reasons.ts';
 import type { ActionKind } from './action.ts';
 import { standardCodeItem } from './code-item.ts';
@@ -17,12 +19,12 @@ import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work
 import { padText } from './encode-value.ts';
 import { identifyingIn, type Identifying } from './identifying-words.ts';
 import { markTags, marks } from './marks.ts';
-import type { FilePolicy } from './policy.ts';
+import type { Decision, FilePolicy } from './policy.ts';
 import { creatorsOf, creatorTag } from './private-blocks.ts';
 import { profileHash, type Profile } from './profile.ts';
-import { charsetsOf, effectiveVR, firstValue } from './reading.ts';
+import { charsetsOf, effectiveVR, firstValue, trimPadding } from './reading.ts';
 import { dummySequence, rewriteValue } from './rewrite-value.ts';
-import { hashUIDs, stripUID } from './uid.ts';
+import { hashUIDs } from './uid.ts';
 
 export type { ActionCounts, DeidInput };
 
@@ -109,7 +111,7 @@ function hashOf(profile: Profile): string {
 function metaUIDs(input: DeidInput): { sopClassUID: string; sopInstanceUID: string } {
   const { header, head, policy, uidKey } = input;
   const uidIn = (dataset: DataSet, tag: Tag): string => {
-    const uid = stripUID(firstValue(dataset, tag, []));
+    const uid = trimPadding(firstValue(dataset, tag, []));
     return /^[\d.]{1,64}$/.test(uid) ? uid : ''; // anything else may be anybody's name
   };
   const read = (tag: Tag, metaTag: Tag): string => uidIn(header, tag) || uidIn(head.meta, metaTag);
@@ -151,47 +153,50 @@ function rewriteElement(
   const { tag } = element;
   const place = { tag, vr: effectiveVR(tag, element.vr), creator, path: level.path };
   const decision = work.input.policy.decide(place);
-  const { action } = decision;
   switch (element.kind) {
     case 'value':
       return rewriteValue(element, decision, creator, level, work);
+    case 'sequence':
+      return rewriteSequence(element, decision, level, work);
     case 'fragments':
       // an icon's pixels; anything else in fragments is not understood
-      if (action.kind === 'keep' && tag === 0x7fe00010) return element;
+      if (decision.action.kind === 'keep' && tag === 0x7fe00010) return element;
       work.count(tag, 'remove');
       return undefined;
-    case 'sequence':
-      break;
   }
+}
+
+function rewriteSequence(
+  element: SequenceElement,
+  { action, by }: Decision,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  const { tag, encoding } = element;
   const below = (mode: TextMode): Element => ({
     ...element,
-    items: element.items.map((item) => rewriteItem(item, element.encoding, tag, mode, level, work)),
+    items: element.items.map((item) => rewriteItem(item, encoding, tag, mode, level, work)),
   });
+  if (action.kind === 'keep') return below(by === 'rule' ? 'stay' : level.mode);
+  // what is said about UIDs and dates is meant for those inside
+  if (action.kind === 'hash-uid' || action.kind === 'shift-date') return below(level.mode);
+  work.count(tag, action.kind);
   switch (action.kind) {
-    case 'keep':
-      return below(decision.by === 'rule' ? 'stay' : level.mode);
-    case 'hash-uid': // of the instances referred to inside
-      return below(level.mode);
-    case 'shift-date':
-      return below(level.mode);
     case 'clean':
-      work.count(tag, 'clean');
       return below(level.mode === 'dummy' ? 'dummy' : 'clean');
     case 'dummy':
-      work.count(tag, 'dummy');
       return dummySequence(element) ?? below('dummy');
     case 'empty':
-      work.count(tag, 'empty');
       return { ...element, items: [] };
     case 'hold':
       if (element.items.length > 0) work.hold(tag);
-      work.count(tag, 'hold');
       return undefined;
     case 'remove':
     case 'replace':
     case 'pseudonym':
-      work.count(tag, 'remove');
       return undefined;
+    default:
+      return unreachable(action);
   }
 }
 

@@ -11,6 +11,7 @@ import {
 } from '../dicom/dataset.ts';
 import { isPrivateCreator } from '../dicom/dictionary.ts';
 import { freeText, strictText } from './action.ts';
+import { trimPadding } from './reading.ts';
 import { safePrivateTable } from './safe-private-table.ts';
 
 const safe = new Map<string, VR>();
@@ -45,13 +46,7 @@ export function creatorsOf(dataset: DataSet): Creators {
   const creators = new Map<Tag, string>();
   for (const element of dataset.elements) {
     if (element.kind !== 'value' || !isPrivateCreator(element.tag)) continue;
-    creators.set(
-      element.tag,
-      Buffer.from(element.value)
-        .toString('latin1')
-        .replace(/[ \0]+$/, '')
-        .trim(),
-    );
+    creators.set(element.tag, trimPadding(Buffer.from(element.value).toString('latin1')));
   }
   return creators;
 }

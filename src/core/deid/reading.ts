@@ -4,6 +4,18 @@ import type { DataSet, Element, Tag, VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
 import { decodeValues } from '../dicom/text.ts';
 
+/** Without the blanks and NULs around it. A loop, because a regular expression takes quadratic time over long blanks. */
+export function trimPadding(text: string): string {
+  const isPadding = (at: number): boolean => {
+    const code = text.charCodeAt(at);
+    return code === 0x20 || code === 0;
+  };
+  let [start, end] = [0, text.length];
+  while (start < end && isPadding(start)) start++;
+  while (end > start && isPadding(end - 1)) end--;
+  return text.slice(start, end);
+}
+
 /** The element, by binary search: elements are in ascending order. */
 export function findElement(dataset: DataSet, tag: Tag): Element | undefined {
   let low = 0;

@@ -15,9 +15,9 @@ import { maskIdentifying } from './identifying-words.ts';
 import { codeItem } from './marks.ts';
 import type { Decision } from './policy.ts';
 import { safePrivateVR } from './private-blocks.ts';
-import { effectiveVR, hasValue } from './reading.ts';
+import { effectiveVR, hasValue, trimPadding } from './reading.ts';
 import { actionOfRow, tableRow } from './table-action.ts';
-import { hashUIDs, stripUID } from './uid.ts';
+import { hashUIDs } from './uid.ts';
 
 export function rewriteValue(
   element: ValueElement,
@@ -207,7 +207,7 @@ function keepAge(element: ValueElement, work: Work): Element {
 /** UIDs among the private attributes that stay are instances' as well. */
 function hashPrivate(element: ValueElement, work: Work): Element {
   if (work.input.policy.options.has('retain-uids')) return element;
-  if (!/^[\d.\\]*$/.test(stripUID(latin1(element.value)))) return emptiedPrivate(element);
+  if (!/^[\d.\\]*$/.test(trimPadding(latin1(element.value)))) return emptiedPrivate(element);
   work.count(element.tag, 'hash-uid');
   const text = hashUIDs(latin1(element.value), work.input.uidKey);
   return { ...element, value: padText(text, 'UI'), offset: -1 };

@@ -5,8 +5,7 @@ import { createHmac } from 'node:crypto';
 import type { DataSet } from '../dicom/dataset.ts';
 import { junkIDs } from './junk-ids.ts';
 import type { Profile } from './profile.ts';
-import { charsetsOf, firstValue, valuesOf } from './reading.ts';
-import { stripUID } from './uid.ts';
+import { charsetsOf, firstValue, valuesOf, trimPadding } from './reading.ts';
 
 /** Who a file is about; it crosses to the main thread and stays there. */
 export interface SubjectIdentity {
@@ -79,7 +78,7 @@ export function readIdentity(
     const identity = { key: identityKey(patientID, issuer, key), patientID, issuer, ...rest };
     return { kind: 'identity', identity };
   }
-  const study = stripUID(firstValue(header, 0x0020000d));
+  const study = studyOf(header);
   if (profile.noPatientId === 'hold' || study === '') {
     return { kind: 'held', reason: 'no-patient-id' };
   }
@@ -94,3 +93,10 @@ export function readIdentity(
   };
   return { kind: 'identity', identity };
 }
+
+/** The StudyInstanceUID; where a file has none (it is type 1, but files without exist) the narrowest thing that it names:
+ *  its series, else the instance itself. That never joins what may be two patients. */
+const studyOf = (header: DataSet): string =>
+  [0x0020000d, 0x0020000e, 0x00080018]
+    .map((tag) => trimPadding(firstValue(header, tag)))
+    .find((uid) => uid !== '') ?? '';

@@ -2,12 +2,10 @@
 // references stay whole across files, zips and months, and nobody without the key can tell which UID it was.
 
 import { createHmac } from 'node:crypto';
+import { trimPadding } from './reading.ts';
 
 /** UIDs that the standard itself defines (SOP classes, transfer syntaxes, context groups) identify nobody. */
 const standardRoot = '1.2.840.10008.';
-
-/** PS3.5 §9.1 and §6.2: without the padding, which is a NUL, and in real files also spaces. */
-export const stripUID = (text: string): string => text.replaceAll(/^[\0 ]+|[\0 ]+$/g, '');
 
 /** 128 bits of HMAC-SHA-256 as a UUID-derived UID (PS3.5 §B.2), with the version and variant of a random UUID. */
 export function hashUID(uid: string, key: Uint8Array): string {
@@ -36,7 +34,7 @@ export const hashUIDs = (text: string, key: Uint8Array): string =>
   text
     .split('\\')
     .map((part) => {
-      const uid = stripUID(part);
+      const uid = trimPadding(part);
       return uid === '' || uid.startsWith(standardRoot) ? uid : cachedHash(uid, key);
     })
     .join('\\');

@@ -59,7 +59,8 @@ function decode(bytes: Uint8Array, charsets: readonly string[], vr: VR): string 
 const latin1 = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 
-const stripPadding = (text: string): string => text.replace(/[ \0]+$/, '');
+// the look behind keeps it linear over long runs of blanks
+const stripPadding = (text: string): string => text.replace(/(?<![ \0])[ \0]+$/, '');
 
 /** One component group: alphabetic, ideographic or phonetic (PS3.5 §6.2.1.1). */
 export interface PersonNameGroup {

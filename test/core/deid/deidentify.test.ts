@@ -619,6 +619,21 @@ void t.test(
   },
 );
 
+void t.test('long runs of blanks, dots and digits take linear time', async (t) => {
+  const started = performance.now();
+  for (const [tag, vr] of [
+    [0x00189917, 'UT'],
+    [0x00204000, 'UT'],
+    [0x0020000e, 'UN'],
+  ] as const) {
+    for (const run of [' ', '.', '7', '\0', '7-']) {
+      const file = ctSlice({ extra: [el(tag, vr, `${run.repeat(200_000)}ab`)] });
+      await clean(file, 'options: [clean-descriptors]\nrules: [{ vr: UT, action: clean }]');
+    }
+  }
+  t.ok(performance.now() - started < 20_000);
+});
+
 void t.test('the preview shows each change side by side', async (t) => {
   const { original, dataset } = await clean(ctSlice());
   const rows = preview(original.header, dataset);
