@@ -25,7 +25,7 @@ export interface Worker {
   stop(graceMs?: number): Promise<void>;
   /** Look now. */
   kick(): void;
-  /** One round, to its end; for tests and tools. Answers whether anything moved. */
+  /** One round; for tests and tools, instead of start. Answers whether anything moved. */
   turn(): Promise<boolean>;
   /** Resolves when no job is in work. */
   idle(): Promise<void>;
@@ -39,13 +39,16 @@ export function createWorker(parts: WorkerParts): Worker {
   const abandoning = new AbortController();
   const running = new Set<Promise<void>>();
   const lastServed = new Map<string, number>();
-  let looping: Promise<void> = Promise.resolve();
+  let looping: Promise<unknown> = Promise.resolve();
   let kicked = new AbortController();
   let version = parts.dataVersion();
   let wokenAt = Number.NEGATIVE_INFINITY;
   let sweptAt = parts.clock.now();
 
-  const kick = (): void => kicked.abort();
+  const kick = (): void => {
+    kicked.abort();
+    kicked = new AbortController();
+  };
 
   const wake = async (): Promise<void> => {
     const now = parts.clock.now();
@@ -81,36 +84,38 @@ export function createWorker(parts: WorkerParts): Worker {
     }
   };
 
-  const turn = async (): Promise<boolean> => {
+  /** Everything but the jobs themselves. */
+  const tend = async (): Promise<boolean> => {
     const settled = await settleDue(parts);
     await wake();
-    const filled = await fill();
+    if (settled > 0) kick();
     const written = await writeReceipts(parts);
     if (parts.clock.now() - sweptAt >= sweepEveryMs) {
       sweptAt = parts.clock.now();
       await sweep(parts, parts.settings);
     }
-    return settled > 0 || filled || written > 0;
+    return settled > 0 || written > 0;
   };
 
-  const loop = async (): Promise<void> => {
+  const loop = async (step: () => Promise<boolean>): Promise<void> => {
     while (!stopping.signal.aborted) {
-      kicked = new AbortController();
-      const pauseMs = await turn().then(
+      const { signal } = kicked;
+      const pauseMs = await step().then(
         (hasMoved) => (hasMoved ? 0 : (parts.tickMs ?? 250)),
         (error: unknown) => {
           tell(parts, error, 'a round of the worker failed; it goes on in a moment');
           return 2000;
         },
       );
-      await pause(parts, pauseMs, AbortSignal.any([stopping.signal, kicked.signal]));
+      await pause(parts, pauseMs, AbortSignal.any([stopping.signal, signal]));
     }
   };
 
   return {
     start: async () => {
       await recover(parts, parts.settings);
-      looping = loop();
+      // Two loops, so that a thousand files that settle at once do not keep the worker threads idle meanwhile.
+      looping = Promise.all([loop(fill), loop(tend)]);
     },
     stop: async (graceMs = 10_000) => {
       stopping.abort();
@@ -122,7 +127,10 @@ export function createWorker(parts: WorkerParts): Worker {
       await ended;
     },
     kick,
-    turn,
+    turn: async () => {
+      const hasMoved = await tend();
+      return (await fill()) || hasMoved;
+    },
     idle: async () => {
       while (running.size > 0) await Promise.allSettled(running);
     },

@@ -54,6 +54,9 @@ export function createJobDesk(parts: DeskParts): JobDesk {
     held: async (filter = {}) => {
       const rows = await rowQuery(db)
         .where('job.state', 'in', ['held', 'published', 'delivered'])
+        .where((where) =>
+          where.or([where('job.state', '=', 'held'), where('job.exclusions', '<>', '[]')]),
+        )
         .$if(filter.project !== undefined, (q) =>
           q.where('project.name', '=', filter.project ?? ''),
         )
