@@ -42,7 +42,7 @@ export function isJunkID(id: string): boolean {
   const bare = normalizeID(id)
     .toUpperCase()
     .replaceAll(/[\s._/\\-]+/g, '');
-  return bare === '' || junkIDs.has(bare) || /^(.)\1*$/.test(bare);
+  return bare === '' || junkIDs.has(bare) || /^(0+|9{3,}|X+|[?]+)$/.test(bare);
 }
 
 /** The key by which the crosswalk knows a patient; also for IDs of an imported list. */

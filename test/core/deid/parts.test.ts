@@ -184,14 +184,24 @@ void t.test('junk IDs are no IDs', async (t) => {
     'ANONYMOUS',
     'no-id',
     'N/A',
-    '123456',
+    '99999',
     '-',
     'xxx',
     '未知',
   ]) {
     t.ok(isJunkID(junk), junk);
   }
-  for (const id of ['17', 'MRN1', '0012345', '1234567891', 'TEST-0815', 'A1'])
+  for (const id of [
+    '17',
+    '2',
+    '001',
+    '123-45-6789',
+    'MRN1',
+    '0012345',
+    '1234567891',
+    'TEST-0815',
+    'A1',
+  ])
     t.notOk(isJunkID(id), id);
 });
 
@@ -205,7 +215,11 @@ void t.test(
     t.match(key, /^[0-9a-f]{64}$/);
     t.equal(await keyOf({ ...slice, instanceNumber: 9, birthDate: '19000101' }, study), key);
     t.not(await keyOf({ ...slice, studyUID: '1.2.3.4' }, study), key);
-    t.equal(await keyOf({ ...slice, omit: [0x0020000d] }, study), 'no-patient-id');
+    const narrower = await keyOf({ ...slice, omit: [0x0020000d] }, study);
+    t.match(narrower, /^[0-9a-f]{64}$/, 'its series stands for the study that is not named');
+    t.not(narrower, key);
+    const nothing = [0x0020000d, 0x0020000e, 0x00080018];
+    t.equal(await keyOf({ ...slice, omit: nothing }, study), 'no-patient-id');
   },
 );
 
