@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32, deflateRawSync } from 'node:zlib';
+import archiver from 'archiver';
 import t from 'tap';
+import { calmFinish } from '../../src/adapters/zip/calm-finish.ts';
 import { zips } from '../../src/adapters/zip/zips.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { ZipRefusal } from '../../src/core/zip-refusal.ts';
@@ -215,3 +217,25 @@ void t.test('many entries need little memory', async (t) => {
   const grown = (process.memoryUsage().rss - before) / 1e6;
   t.ok(grown < 120, `grew by ${grown.toFixed(0)} MB`);
 });
+
+void t.test(
+  'a directory is written in few large pieces, not in seventeen for each entry',
+  async (t) => {
+    const count = 3000;
+    const archive = archiver('zip');
+    calmFinish(archive);
+    const pieces: Buffer[] = [];
+    archive.on('data', (piece: Buffer) => pieces.push(piece));
+    for (let i = 0; i < count; i++) archive.append(Buffer.from('x'), { name: `${i}`, store: true });
+    await archive.finalize();
+    const directory = pieces.findIndex(
+      (piece) => piece.length >= 46 && piece.readUInt32LE(0) === 0x02014b50,
+    );
+    t.ok(pieces.length - directory < 10, `${pieces.length - directory} pieces`);
+    const path = await onDisk(Buffer.concat(pieces));
+    t.match(execFileSync('unzip', ['-tq', path], { encoding: 'utf8' }), /No errors detected/);
+    const source = await zips.open(path, limits);
+    t.equal(source.entries.length, count);
+    await source.close();
+  },
+);

@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib';
 import archiver from 'archiver';
 import { AppError } from '../../core/errors.ts';
 import type { ZipMember } from '../../flow/ports/zip.ts';
+import { calmFinish } from './calm-finish.ts';
 
 const fixedTime = new Date(Date.UTC(1980, 0, 1));
 const fixedMode = 0o644;
@@ -22,6 +23,7 @@ export async function* writeZip(
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
   const archive = archiver('zip', { zlib: { level: 6 }, statConcurrency: 1 });
+  calmFinish(archive);
   const stop = (): void => void archive.destroy(asError(signal.reason));
   signal.throwIfAborted();
   signal.addEventListener('abort', stop, { once: true });
