@@ -45,7 +45,16 @@ export interface RunningServer {
 export async function serve(home: string): Promise<RunningServer> {
   const undo: (() => Promise<void> | void)[] = [];
   const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
+    const failures: unknown[] = [];
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        // What cannot end in order must not keep the rest from it; it is told when all is done.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     return { ...(await startAll(home, undo)), stop };

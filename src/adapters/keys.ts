@@ -63,7 +63,7 @@ function parsePublicKey(text: string): SshKey {
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));
   if (!isRfc4716 && lines.length > 1)
     throw refuse('the file holds several keys; give one at a time');
-  const key = only(utils.parseKey(isRfc4716 ? `${trimmed}\n` : (lines[0] ?? '')));
+  const key = only(utils.parseKey(isRfc4716 ? oneLine(lines) : (lines[0] ?? '')));
   if (key === undefined) throw refuse('this is not an SSH public key');
   const blob = key.getPublicSSH();
   if (key.type === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');
@@ -76,6 +76,19 @@ function parsePublicKey(text: string): SshKey {
     blob: blob.toString('base64'),
     comment: key.comment ?? '',
   };
+}
+
+/** RFC 4716 §3 as a line of authorized_keys; ssh2 does not read every header that ssh-keygen writes. */
+function oneLine(lines: readonly string[]): string {
+  let isHeader = false;
+  const body = lines.slice(1, -1).filter((line) => {
+    const wasContinued = isHeader;
+    isHeader = (wasContinued || line.includes(':')) && line.endsWith('\\');
+    return !wasContinued && !line.includes(':');
+  });
+  const blob = Buffer.from(body.join(''), 'base64');
+  const typeLength = blob.length < 4 ? 0 : blob.readUInt32BE(0);
+  return `${blob.toString('latin1', 4, 4 + typeLength)} ${blob.toString('base64')}`;
 }
 
 const refuse = (detail: string): AppError => new AppError('BAD_INPUT', { detail });

@@ -7,6 +7,12 @@ import { AppError } from '../core/errors.ts';
 import { commands } from './commands.ts';
 import { UsageError, warn } from './output.ts';
 
+/** yargs makes a list of an option that is repeated; these are never one. */
+const onlyOnce = [
+  ...['home', 'key', 'fingerprint', 'host', 'port', 'host-key', 'user', 'verify', 'site', 'listen'],
+  ...['profile', 'expires', 'reason', 'state', 'member', 'name', 'object', 'limit', 'direct-dicom'],
+] as const;
+
 /** Runs one command line; returns the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   // What Clubhouse makes is for its own account alone, whatever library makes it.
@@ -25,6 +31,11 @@ async function main(argv: readonly string[]): Promise<number> {
     .parserConfiguration({ 'greedy-arrays': false, 'parse-positional-numbers': false })
     .command(commands)
     .demandCommand(1, 'Which command?')
+    .check((argv) => {
+      const twice = onlyOnce.find((name) => Array.isArray(argv[name]));
+      if (twice !== undefined) throw new Error(`--${twice} is given twice`);
+      return true;
+    }, true)
     .recommendCommands()
     .strict()
     .help()

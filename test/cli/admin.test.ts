@@ -8,8 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { generateKey } from 'openpgp';
 import ssh2 from 'ssh2';
 import t from 'tap';
-import yargs from 'yargs';
-import { commands } from '../../src/cli/commands.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -32,7 +30,7 @@ function run(args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): 
   });
 }
 
-// Some forty processes, one after the other, on a machine that may have other things to do.
+// Some thirty processes, one after the other, on a machine that may have other things to do.
 t.setTimeout(180_000);
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
@@ -106,81 +104,6 @@ await t.test('projects and users: add makes or updates, and says which', async (
   }
 });
 
-interface Refusal {
-  readonly name: string;
-  readonly args: readonly string[];
-  readonly code: number;
-  readonly err: RegExp;
-  readonly input?: string;
-}
-
-const refusals: readonly Refusal[] = [
-  { name: 'no command', args: [], code: 2, err: /Which command\?/ },
-  { name: 'an unknown command', args: ['projekt'], code: 2, err: /Did you mean project\?/ },
-  { name: 'an unknown option', args: ['job', 'list', '--al'], code: 2, err: /Unknown argument/ },
-  { name: 'a name in capitals', args: ['project', 'add', 'Brain'], code: 2, err: /small letter/ },
-  { name: 'a reserved name', args: ['project', 'add', 'club_house'], code: 2, err: /reserved/ },
-  {
-    name: "a partner's code as a name",
-    args: ['user', 'add', 'umhs', '--project', 'brain'],
-    code: 2,
-    err: /reserved/,
-  },
-  {
-    name: 'our own code as a partner',
-    args: ['project', 'set', 'brain', '--add-partner', 'PUHSC'],
-    code: 1,
-    err: /this site itself/,
-  },
-  {
-    name: 'a project that is not there',
-    args: ['user', 'add', 'bob', '--project', 'nope'],
-    code: 1,
-    err: /no project nope/,
-  },
-  {
-    name: 'a private key',
-    args: ['user', 'add', 'bob', '--project', 'brain', '--key', '-'],
-    input: publicKey.private,
-    code: 2,
-    err: /private key/,
-  },
-  {
-    name: 'a password on the command line',
-    args: ['user', 'passwd', 'alice', '--password', 'hunter2hunter2'],
-    code: 2,
-    err: /Unknown argument: password/,
-  },
-  {
-    name: 'a host key that is no fingerprint',
-    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '22', '--host-key', 'MD5:00'],
-    code: 2,
-    err: /SHA256:/,
-  },
-  {
-    name: 'a port that does not exist',
-    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '0', '--host-key', 'x'],
-    code: 2,
-    err: /--port/,
-  },
-  { name: 'a job that is not there', args: ['job', 'retry', 'abc'], code: 1, err: /clubhouse: / },
-];
-
-for (const { name, args, code, err, input } of refusals) {
-  await t.test(`${name} is refused with one clear line and exit ${code}`, async (t) => {
-    const done = await clubhouse(args, input);
-    t.equal(done.code, code);
-    t.match(done.err, err);
-    t.equal(done.out, '');
-    t.notMatch(done.err, /\n.|hunter2|at .*\.js|PRIVATE KEY/, 'one line, no stack, no secret');
-  });
-}
-
-await t.test('what was refused is not there', async (t) => {
-  t.same((await readdir(join(home, 'data/home'))).sort(), ['ji_brain']);
-  t.same((await readdir(join(home, 'data/home/ji_brain'))).sort(), ['alice', 'club_house']);
-});
-
 await t.test('a recipient key needs its whole fingerprint, told by somebody', async (t) => {
   const { publicKey: key } = await generateKey({
     userIDs: [{ name: 'Bob', email: 'bob@umhs.example' }],
@@ -245,32 +168,4 @@ await t.test('--home beats CLUBHOUSE_HOME, and a folder without an instance is t
   t.equal((JSON.parse(done.out) as unknown[]).length, 2);
   const beaten = await run(['status', '--home', join(home, 'data')], '', { CLUBHOUSE_HOME: home });
   t.match(beaten, { code: 1, err: /run clubhouse init/ });
-});
-
-await t.test('every command has help with an example', async (t) => {
-  const help = (args: readonly string[]): Promise<string> =>
-    new Promise((resolve) => {
-      const parser = yargs([]).scriptName('clubhouse').exitProcess(false);
-      void parser
-        .option('home', { type: 'string' })
-        .command(commands)
-        .parse([...args, '--help'], {}, (_error, _argv, output) => resolve(output));
-    });
-  const below = (text: string): string[][] =>
-    [...text.matchAll(/^ {2}clubhouse ([a-z ]+?)(?: [<[].*)?(?: {2}.*)?$/gm)].map((match) =>
-      (match[1] ?? '').trim().split(' '),
-    );
-  let seen = 0;
-  const visit = async (path: readonly string[]): Promise<void> => {
-    const text = await help(path);
-    const inner = below(text.split('Examples:')[0] ?? '').filter(
-      (one) => one.length === path.length + 1,
-    );
-    for (const one of inner) await visit(one);
-    if (inner.length > 0) return;
-    seen += 1;
-    t.match(text, /Examples:\n {2}clubhouse /, path.join(' '));
-  };
-  await visit([]);
-  t.ok(seen > 40, `${seen} commands`);
 });

@@ -17,6 +17,11 @@ export const serveCommand: Command = {
     try {
       const signal = await ending;
       log.info({ signal }, 'shutting down');
+    } catch (error) {
+      // The stack without its first line: a message of a library may hold a path or a value.
+      const stack = error instanceof Error ? error.stack?.split('\n').slice(1, 8) : undefined;
+      log.error({ code: 'INTERNAL', stack }, 'nobody caught an error; shutting down');
+      throw error;
     } finally {
       await server.stop();
     }

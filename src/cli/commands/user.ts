@@ -86,6 +86,7 @@ export const userCommand: Command = {
           print(
             `${what} user ${member.name}: projects ${member.projects.join(', ')}; ${waysIn(member)}.`,
           );
+          if (member.state === 'disabled') print('It is disabled; user enable lets it in again.');
           if (member.keys.length === 0 && !member.hasPassword) {
             print('It cannot log in yet: clubhouse user passwd, or user key add.');
           }

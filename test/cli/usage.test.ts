@@ -1,0 +1,153 @@
+// Wrong usage through the built binary: one clear line, the right exit code, nothing changed; and the help.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import ssh2 from 'ssh2';
+import t from 'tap';
+import yargs from 'yargs';
+import { commands } from '../../src/cli/commands.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the binary; standard input is never a terminal here. */
+function run(args: readonly string[], input = ''): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args]);
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+// Some twenty processes, one after the other, on a machine that may have other things to do.
+t.setTimeout(180_000);
+
+const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
+t.teardown(() => rm(home, { recursive: true }));
+const clubhouse = (args: readonly string[], input = ''): Promise<Ended> =>
+  run([...args, '--home', home], input);
+const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
+
+await clubhouse(['init']);
+await clubhouse(['project', 'add', 'brain', '--partner', 'UMHS']);
+
+interface Refusal {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly err: RegExp;
+  readonly input?: string;
+}
+
+const refusals: readonly Refusal[] = [
+  { name: 'no command', args: [], code: 2, err: /Which command\?/ },
+  { name: 'an unknown command', args: ['projekt'], code: 2, err: /Did you mean project\?/ },
+  { name: 'an unknown option', args: ['job', 'list', '--al'], code: 2, err: /Unknown argument/ },
+  { name: 'a name in capitals', args: ['project', 'add', 'Brain'], code: 2, err: /small letter/ },
+  { name: 'a reserved name', args: ['project', 'add', 'club_house'], code: 2, err: /reserved/ },
+  {
+    name: "a partner's code as a name",
+    args: ['user', 'add', 'umhs', '--project', 'brain'],
+    code: 2,
+    err: /reserved/,
+  },
+  {
+    name: 'our own code as a partner',
+    args: ['project', 'set', 'brain', '--add-partner', 'PUHSC'],
+    code: 1,
+    err: /this site itself/,
+  },
+  {
+    name: 'a project that is not there',
+    args: ['user', 'add', 'bob', '--project', 'nope'],
+    code: 1,
+    err: /no project nope/,
+  },
+  {
+    name: 'a private key',
+    args: ['user', 'add', 'bob', '--project', 'brain', '--key', '-'],
+    input: publicKey.private,
+    code: 2,
+    err: /private key/,
+  },
+  {
+    name: 'a password on the command line',
+    args: ['user', 'passwd', 'alice', '--password', 'hunter2hunter2'],
+    code: 2,
+    err: /Unknown argument: password/,
+  },
+  {
+    name: 'a host key that is no fingerprint',
+    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '22', '--host-key', 'MD5:00'],
+    code: 2,
+    err: /SHA256:/,
+  },
+  {
+    name: 'a port that does not exist',
+    args: ['partner', 'add', 'UMHS', '--host', 'h', '--port', '0', '--host-key', 'x'],
+    code: 2,
+    err: /--port/,
+  },
+  {
+    name: 'an option given twice',
+    args: ['user', 'add', 'bob', '--key', 'a', '--key', 'b', '--project', 'brain'],
+    code: 2,
+    err: /--key is given twice/,
+  },
+  { name: 'a job that is not there', args: ['job', 'retry', 'abc'], code: 1, err: /clubhouse: / },
+];
+
+for (const { name, args, code, err, input } of refusals) {
+  await t.test(`${name} is refused with one clear line and exit ${code}`, async (t) => {
+    const done = await clubhouse(args, input);
+    t.equal(done.code, code);
+    t.match(done.err, err);
+    t.equal(done.out, '');
+    t.notMatch(done.err, /\n.|hunter2|at .*\.js|PRIVATE KEY/, 'one line, no stack, no secret');
+  });
+}
+
+await t.test('what was refused is not there', async (t) => {
+  t.same((await readdir(join(home, 'data/home'))).sort(), ['ji_brain']);
+  t.same((await readdir(join(home, 'data/home/ji_brain'))).sort(), ['club_house']);
+});
+
+await t.test('every command has help with an example', async (t) => {
+  const help = (args: readonly string[]): Promise<string> =>
+    new Promise((resolve) => {
+      const parser = yargs([]).scriptName('clubhouse').exitProcess(false);
+      void parser
+        .option('home', { type: 'string' })
+        .command(commands)
+        .parse([...args, '--help'], {}, (_error, _argv, output) => resolve(output));
+    });
+  const below = (text: string): string[][] =>
+    [...text.matchAll(/^ {2}clubhouse ([a-z ]+?)(?: [<[].*)?(?: {2}.*)?$/gm)].map((match) =>
+      (match[1] ?? '').trim().split(' '),
+    );
+  let seen = 0;
+  const visit = async (path: readonly string[]): Promise<void> => {
+    const text = await help(path);
+    const inner = below(text.split('Examples:')[0] ?? '').filter(
+      (one) => one.length === path.length + 1,
+    );
+    for (const one of inner) await visit(one);
+    if (inner.length > 0) return;
+    seen += 1;
+    t.match(text, /Examples:\n {2}clubhouse /, path.join(' '));
+  };
+  await visit([]);
+  t.ok(seen > 40, `${seen} commands`);
+});
