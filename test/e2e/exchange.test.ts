@@ -3,7 +3,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ctSlice, gb18030 } from '../support/dicom.ts';
+import { ctSlice, gb18030, padded } from '../support/dicom.ts';
 import {
   addRecipient,
   dcmdump,
@@ -24,7 +24,7 @@ options: [retain-longitudinal-modified-dates]
 const li = { patientName: 'LIWEISHENG^DAHAI', patientID: 'PUMC-0047112', birthDate: '19530817' };
 const wang = {
   charset: 'GB18030',
-  patientName: Buffer.concat([Buffer.from('WANGXIAODONG^LAN='), gb18030('王小东')]),
+  patientName: padded(Buffer.concat([Buffer.from('WANGXIAODONG^LAN='), gb18030('王小东')])),
   patientID: 'PUMC-0099345',
   birthDate: '19710203',
 };
@@ -36,9 +36,12 @@ const planted: readonly (string | Uint8Array)[] = [
 const outgoing = 'data/home/ji_brain/club_house/From_PUHSC_To_UMHS';
 const here = (job: JobRow, part: string): boolean => job.upload.endsWith(part);
 
-t.test(
+const timeout = 300_000;
+t.setTimeout(2 * timeout);
+
+void t.test(
   'an exchange between two sites',
-  { skip: missing('sftp', 'ssh-keygen', 'gpg', 'unzip', 'zip', 'dcmdump') },
+  { skip: missing('sftp', 'ssh-keygen', 'gpg', 'unzip', 'zip', 'dcmdump'), timeout },
   async (t) => {
     const exchange = await makeExchange(profile);
     const { peking, michigan, alice, bob, bobsKeys } = exchange;
@@ -46,34 +49,41 @@ t.test(
     await peking.start();
     await michigan.start();
 
-    t.test('images, a zip, a Chinese name and a plain file arrive by themselves', async (t) => {
-      const slices = [1, 2, 3].map((n) =>
-        ctSlice({ ...li, instanceNumber: n, studyDate: '20240229' }),
-      );
-      for (const [i, slice] of slices.entries())
-        await alice.file(`LIWEISHENG_DAHAI/IM${i}.dcm`, slice);
-      await alice.file('wang.dcm', ctSlice({ ...wang, studyUID: '1.2.826.0.1.3680043.99.7' }));
-      await makeZip(alice, 'holiday-liweisheng.zip', [
-        [
-          'LIWEISHENG DAHAI/PUMC-0047112/IM0009',
-          ctSlice({ ...li, instanceNumber: 9, studyDate: '20240307' }),
-        ],
-        ['LIWEISHENG DAHAI/PUMC-0047112/IM0010', ctSlice({ ...li, instanceNumber: 10 })],
-        ['LIWEISHENG DAHAI/notes.txt', Buffer.from('seen by Dr. Referrer, patient LIWEISHENG')],
-      ]);
-      await alice.file('protocol.txt', 'Slice thickness 1.25 mm, no contrast.\n');
-      await alice.does(peking, [
-        'put -r LIWEISHENG_DAHAI gpg/',
-        'put wang.dcm gpg/wang.dcm',
-        'put holiday-liweisheng.zip gpg/',
-        'put protocol.txt /home/ji_brain/club_house/From_PUHSC_To_UMHS/protocol.txt',
-      ]);
-      const jobs = await peking.settled(['delivered'], 6);
-      t.equal(jobs.length, 6, 'one row for each upload and partner');
-      t.equal(jobs.find((job) => here(job, '.zip'))?.exclusions.length, 1, 'the note was left out');
-    });
+    await t.test(
+      'images, a zip, a Chinese name and a plain file arrive by themselves',
+      async (t) => {
+        const slices = [1, 2, 3].map((n) =>
+          ctSlice({ ...li, instanceNumber: n, studyDate: '20240229' }),
+        );
+        for (const [i, slice] of slices.entries())
+          await alice.file(`LIWEISHENG_DAHAI/IM${i}.dcm`, slice);
+        await alice.file('wang.dcm', ctSlice({ ...wang, studyUID: '1.2.826.0.1.3680043.99.7' }));
+        await makeZip(alice, 'holiday-liweisheng.zip', [
+          [
+            'LIWEISHENG DAHAI/PUMC-0047112/IM0009',
+            ctSlice({ ...li, instanceNumber: 9, studyDate: '20240307' }),
+          ],
+          ['LIWEISHENG DAHAI/PUMC-0047112/IM0010', ctSlice({ ...li, instanceNumber: 10 })],
+          ['LIWEISHENG DAHAI/notes.txt', Buffer.from('seen by Dr. Referrer, patient LIWEISHENG')],
+        ]);
+        await alice.file('protocol.txt', 'Slice thickness 1.25 mm, no contrast.\n');
+        await alice.does(peking, [
+          'put -r LIWEISHENG_DAHAI gpg/',
+          'put wang.dcm gpg/wang.dcm',
+          'put holiday-liweisheng.zip gpg/',
+          'put protocol.txt /home/ji_brain/club_house/From_PUHSC_To_UMHS/protocol.txt',
+        ]);
+        const jobs = await peking.settled(['delivered'], 6);
+        t.equal(jobs.length, 6, 'one row for each upload and partner');
+        t.equal(
+          jobs.find((job) => here(job, '.zip'))?.exclusions.length,
+          1,
+          'the note was left out',
+        );
+      },
+    );
 
-    t.test('the receiver downloads, decrypts and reads everything', async (t) => {
+    await t.test('the receiver downloads, decrypts and reads everything', async (t) => {
       await bob.does(michigan, ['get -r /home/ji_brain/club_house/From_PUHSC_To_UMHS in']);
       const received = await filesBelow(join(bob.folder, 'in'));
       const sealed = received.filter((path) => path.endsWith('.gpg'));
@@ -119,7 +129,7 @@ t.test(
       t.ok(seen.every((image) => image.get('0008,0018')?.startsWith('2.25.')));
     });
 
-    t.test('the same patient is the same by file, by zip and after a restart', async (t) => {
+    await t.test('the same patient is the same by file, by zip and after a restart', async (t) => {
       t.equal(await peking.stop(), 0, 'SIGTERM ends the server cleanly');
       await peking.start();
       await alice.file('again.dcm', ctSlice({ ...li, instanceNumber: 21, studyDate: '20240229' }));
@@ -161,7 +171,7 @@ t.test(
       );
     });
 
-    t.test('nobody else sees the sender’s folder', async (t) => {
+    await t.test('nobody else sees the sender’s folder', async (t) => {
       const mallory = await Person.make('mallory');
       t.teardown(() => mallory.remove());
       await peking.run([
@@ -179,7 +189,7 @@ t.test(
       for (const stranger of [mallory, umhs]) await seesNothing(t, exchange, stranger);
     });
 
-    t.test('receipts tell the sender what became of each file', async (t) => {
+    await t.test('receipts tell the sender what became of each file', async (t) => {
       await alice.does(peking, ['get -r receipts receipts']);
       const names = await readdir(join(alice.folder, 'receipts'));
       const texts = await Promise.all(
@@ -191,11 +201,17 @@ t.test(
       t.match(zip, /\.zip\.gpg/, 'so is the published name');
     });
 
-    t.test('the other direction works the same way', async (t) => {
+    await t.test('the other direction works the same way', async (t) => {
       const alicesKeys = await KeyRing.make();
       t.teardown(() => alicesKeys.remove());
       await addRecipient(michigan, 'PUHSC', alicesKeys, 'Alice Receiver <alice@puhsc.example.org>');
-      await bob.file('back.dcm', ctSlice({ patientName: 'ANNARBOR^JOE', patientID: 'MI-5550123' }));
+      await bob.file(
+        'back.dcm',
+        ctSlice({
+          ...{ patientName: 'ANNARBOR^JOE', patientID: 'MI-5550123' },
+          omit: [0x00080050, 0x00080090], // planted values of the other direction
+        }),
+      );
       await bob.does(michigan, ['put back.dcm gpg/back.dcm']);
       await michigan.settled(['delivered'], 1);
       await alice.does(peking, ['get -r /home/ji_brain/club_house/From_UMHS_To_PUHSC back']);
@@ -209,7 +225,7 @@ t.test(
       t.ok(clear.subarray(128, 132).equals(Buffer.from('DICM')));
     });
 
-    t.test(
+    await t.test(
       'no planted value is anywhere at the partner, in a log or in a published name',
       async (t) => {
         await peking.stop();

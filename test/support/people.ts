@@ -78,17 +78,16 @@ export class KeyRing {
     });
   }
 
-  /** Makes a key pair; gives the fingerprint and the path of the armored public half. */
+  /** Makes a key pair; gives the fingerprint and the path of the armored public half. `default` is what gpg makes when it
+   *  is not told otherwise, with an encryption subkey; a named algorithm makes a primary key that only signs. */
   async generate(
     userId: string,
-    algorithm = 'rsa3072',
+    algorithm: 'default' | 'ed25519' = 'default',
     expires = '2y',
   ): Promise<{ readonly fingerprint: string; readonly file: string }> {
-    const usage = algorithm.startsWith('rsa') ? 'default' : 'sign';
     const done = await this.gpg([
       ...['--status-fd', '1', '--passphrase', '', '--pinentry-mode', 'loopback'],
-      ...['--quick-generate-key', userId, algorithm === 'future' ? 'future-default' : algorithm],
-      ...[algorithm === 'future' ? 'default' : usage, expires],
+      ...['--quick-generate-key', userId, algorithm, 'default', expires],
     ]);
     const fingerprint = /KEY_CREATED \S+ ([0-9A-F]{40})/.exec(done.stdout.toString())?.[1];
     if (fingerprint === undefined) throw new Error(`gpg made no key: ${done.stderr}`);

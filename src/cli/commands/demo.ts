@@ -4,50 +4,47 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Argv, CommandModule } from 'yargs';
+import type { Command } from '../context.ts';
 import { Narrator } from '../demo/narrator.ts';
-import { playStory, type Demo } from '../demo/story.ts';
+import type { Demo } from '../demo/story.ts';
 
-interface DemoArgs {
-  once: boolean;
-}
-
-export const demo: CommandModule<object, DemoArgs> = {
+export const demoCommand: Command = {
   command: 'demo',
   describe: 'Two sites on this machine, one real exchange, explained',
-  builder: (yargs: Argv) =>
-    yargs
+  builder: (y) =>
+    y
       .option('once', { type: 'boolean', default: false, describe: 'End when the story is told' })
       .example('$0 demo --once', 'tells the story, removes everything, and ends'),
-  handler: async ({ once: isOnce }) => {
+  handler: async (args) => {
     const folder = await mkdtemp(join(tmpdir(), 'clubhouse-demo-'));
-    const narrator = new Narrator(
-      (text) => process.stdout.write(text),
-      process.stdout.isTTY === true,
-    );
-    const stopped = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     try {
-      narrator.title('Clubhouse: two hospitals on this machine');
-      narrator.say(
-        `Everything is in ${folder} and is removed at the end. All patients are made up.`,
-      );
-      const played = await playStory(folder, narrator);
-      try {
-        if (isOnce)
-          narrator.step('Done. Without --once the two servers stay up, to try them by hand');
-        else {
-          await invite(narrator, played);
-          await stopped;
-          narrator.say('Stopping.');
-        }
-      } finally {
-        await played.stop();
-      }
+      await play(folder, args['once'] === true);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   },
 };
+
+async function play(folder: string, isOnce: boolean): Promise<void> {
+  // What only the demo needs is not loaded for every command.
+  const { playStory } = await import('../demo/story.ts');
+  const narrator = new Narrator((text) => process.stdout.write(text), process.stdout.isTTY);
+  const stopped = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  narrator.title('Clubhouse: two hospitals on this machine');
+  narrator.say(`Everything is in ${folder} and is removed at the end. All patients are made up.`);
+  const played = await playStory(folder, narrator, stopped);
+  try {
+    if (isOnce) {
+      narrator.step('Done. Without --once the two servers stay up, to try them by hand');
+      return;
+    }
+    await invite(narrator, played);
+    await stopped;
+    narrator.say('Stopping.');
+  } finally {
+    await played.stop();
+  }
+}
 
 /** Prints what can be typed in another terminal now. */
 async function invite(

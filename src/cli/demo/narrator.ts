@@ -63,7 +63,7 @@ export class Narrator {
 
 /** Chinese, Japanese and Korean characters take two columns in a terminal. */
 const columnsOf = (text: string): number =>
-  [...text].reduce(
+  Array.from(text).reduce(
     (sum, character) => sum + (/[\u1100-\u115f\u2e80-\uffdc]/.test(character) ? 2 : 1),
     0,
   );

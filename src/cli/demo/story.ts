@@ -32,14 +32,21 @@ interface Upload {
   readonly what: string;
 }
 
-/** Plays the whole story; both servers are up when it returns. On an error they are stopped. */
-export async function playStory(folder: string, narrator: Narrator): Promise<Demo> {
+/**
+ * Plays the whole story; both servers are up when it returns. On an error, or when `stopped` comes first (Ctrl-C in the
+ * middle), they are stopped.
+ */
+export async function playStory(
+  folder: string,
+  narrator: Narrator,
+  stopped: Promise<unknown>,
+): Promise<Demo> {
   const peking = new DemoSite('PUHSC', join(folder, 'puhsc'), await freePort());
   const michigan = new DemoSite('UMHS', join(folder, 'umhs'), await freePort());
   const stop = async (): Promise<void> => {
     await Promise.all([peking.stop(), michigan.stop()]);
   };
-  try {
+  const play = async (): Promise<Demo> => {
     await setUp(folder, narrator, peking, michigan);
     const receiver = await addReceiver(folder, narrator, peking);
     await introduce(narrator, peking, michigan);
@@ -48,6 +55,12 @@ export async function playStory(folder: string, narrator: Narrator): Promise<Dem
     await process(narrator, peking, uploads);
     await receive(folder, narrator, michigan, receiver);
     return { folder, peking, michigan, receiver, stop };
+  };
+  const interrupted = stopped.then(() => {
+    throw new AppError('BUSY', { detail: 'the demo was stopped' });
+  });
+  try {
+    return await Promise.race([play(), interrupted]);
   } catch (error) {
     await stop();
     throw error;
@@ -152,9 +165,7 @@ async function send(
   narrator.table(
     uploads.map(({ name, bytes, what }) => [`gpg/${name}`, `${bytes.length} bytes`, what]),
   );
-  narrator.say(
-    'Which fields go? The preview shows it for the first image; the original is on the left:',
-  );
+  narrator.say('Which fields go? The preview shows what happens to each field of the first image:');
   await told(narrator, peking, [
     'profile',
     'preview',
