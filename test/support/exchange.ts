@@ -64,10 +64,11 @@ export async function addRecipient(
   partner: string,
   keys: KeyRing,
   userId: string,
+  project = 'brain',
 ): Promise<void> {
   const key = await keys.generate(userId);
   await site.run([
-    ...['recipient', 'add', '--project', 'brain', '--partner', partner],
+    ...['recipient', 'add', '--project', project, '--partner', partner],
     ...['--key', key.file, '--fingerprint', key.fingerprint],
   ]);
 }

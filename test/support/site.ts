@@ -98,30 +98,39 @@ export class Site {
     which: (job: JobRow) => boolean = () => true,
     timeoutMs = 120_000,
   ): Promise<readonly JobRow[]> {
+    const fits = (rows: readonly Pick<JobRow, 'state'>[]): boolean =>
+      rows.length >= atLeast && rows.every((job) => states.includes(job.state));
     const end = Date.now() + timeoutMs;
     for (;;) {
-      const rows = (await this.jobs()).filter(which);
-      if (rows.length >= atLeast && rows.every((job) => states.includes(job.state))) return rows;
-      if (Date.now() > end) {
-        const seen = rows.map((job) => `${job.state}/${job.reason ?? ''}`).join(' ');
-        throw new Error(`jobs did not become ${states.join('|')}: ${seen}`);
+      // A look into the tables costs far less than a command; the command has the last word.
+      const seen = this.#look().filter((row) => which(row));
+      if (fits(seen)) {
+        const rows = (await this.jobs()).filter(which);
+        if (fits(rows)) return rows;
       }
-      await this.#changed();
+      if (Date.now() > end) {
+        const outcome = seen.map((job) => `${job.state}/${job.reason ?? ''}`).join(' ');
+        throw new Error(`jobs did not become ${states.join('|')}: ${outcome}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
 
-  /** Resolves when some job changed its state, or after two seconds. A look into the table costs far less than a command. */
-  async #changed(): Promise<void> {
+  /** The rows of `job list`, as far as `settled` needs them. */
+  #look(): readonly JobRow[] {
     const database = new Database(join(this.home, 'data', 'state', 'clubhouse.db'), {
       readonly: true,
     });
-    const look = database.prepare('select group_concat(state) from job').pluck();
-    const before = look.get();
-    const end = Date.now() + 2000;
-    while (look.get() === before && Date.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    try {
+      return database
+        .prepare(
+          `select job.id, job.state, job.reason, job.partner, '/home/' || upload.path as upload
+           from job join upload on upload.id = job."uploadId"`,
+        )
+        .all() as JobRow[];
+    } finally {
+      database.close();
     }
-    database.close();
   }
 
   /** `SHA256:…` of the ed25519 host key. */
