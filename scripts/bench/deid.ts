@@ -1,0 +1,151 @@
+// De-identification beside gdcmanon, dcmodify and cp: 500 CT slices of 512 KB, and one multi-frame file of 1 GB. All in turn on
+// the same files, on a memory disk, so that the disk is not what is measured.
+//   npm run bench -- deid [--rounds 5] [--slices 500] [--megabytes 1024] [--only slices|large] [--against DIR]
+// `--against`: the folder of another build (`npx tsc -p . --outDir DIR`), whose rows stand beside ours.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generateKey } from 'openpgp';
+import { makeMultiFrame, makeSlices } from './support/images.ts';
+import { measureProgram, WarmProcess } from './support/measure.ts';
+import type { WarmRequest } from './support/process-warm.ts';
+import {
+  interleaved,
+  isInstalled,
+  numberFrom,
+  printTable,
+  textFrom,
+  writeJson,
+  type Contender,
+  type Result,
+} from './support/report.ts';
+
+interface Places {
+  readonly folder: string;
+  readonly input: string;
+  readonly sources: readonly string[];
+  readonly recipients: readonly string[];
+  readonly against: string | undefined;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
+  const rounds = numberFrom(args, '--rounds', 5);
+  const count = numberFrom(args, '--slices', 500);
+  const large = numberFrom(args, '--megabytes', 1024);
+  const only = textFrom(args, '--only');
+  const key = await generateKey({ userIDs: [{ name: 'Bench' }], format: 'armored' });
+  const shared = { folder, recipients: [key.publicKey], against: textFrom(args, '--against') };
+  const facts: Record<string, readonly Result[]> = {};
+  try {
+    if (only !== 'large') {
+      const input = join(folder, 'slices');
+      const sources = await makeSlices(input, count);
+      facts['slices'] = await measure({ ...shared, input, sources }, rounds);
+      const title = `${count} CT slices of 512 KB, ${rounds} rounds`;
+      printTable(title, facts['slices'], { base: 'gdcmanon', count, unit: 'files' });
+      await rm(input, { recursive: true });
+    }
+    if (only !== 'slices') {
+      const input = join(folder, 'large');
+      await mkdir(input);
+      const source = join(input, 'large.dcm');
+      await makeMultiFrame(source, large * 2 ** 20);
+      facts['large'] = await measure({ ...shared, input, sources: [source] }, rounds);
+      const title = `One multi-frame file of ${large} MB, ${rounds} rounds`;
+      printTable(title, facts['large'], { base: 'gdcmanon', count: large, unit: 'MB' });
+    }
+    writeJson('deid', { rounds, ...facts });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(places: Places, rounds: number): Promise<readonly Result[]> {
+  const ours = await ourContenders(places);
+  try {
+    return await interleaved([...ours.contenders, ...peers(places)], rounds);
+  } finally {
+    ours.stop();
+  }
+}
+
+async function ourContenders(
+  places: Places,
+): Promise<{ contenders: Contender[]; stop: () => void }> {
+  const output = join(places.folder, 'ours');
+  const here = fileURLToPath(new URL('support/process-warm.js', import.meta.url));
+  const builds: [string, string][] = [['clubhouse', here]];
+  if (places.against !== undefined) {
+    const there = join(resolve(places.against), 'scripts/bench/support/process-warm.js');
+    builds.push(['the other build', there]);
+  }
+  const { sources, recipients } = places;
+  const processes: WarmProcess<WarmRequest>[] = [];
+  const contenders: Contender[] = [];
+  for (const [name, module] of builds) {
+    for (const [how, what] of ways) {
+      const warm = new WarmProcess<WarmRequest>(module);
+      processes.push(warm);
+      const ask = async (some: readonly string[]) =>
+        warm.ask({ how, sources: some, output, recipients });
+      const before = async (): Promise<void> => void (await mkdir(output, { recursive: true }));
+      const after = async (): Promise<void> => rm(output, { recursive: true });
+      await before();
+      await ask(sources.slice(0, 50)); // warm, as a server is
+      await after();
+      contenders.push({ name: `${name}, ${what}`, run: async () => ask(sources), before, after });
+    }
+  }
+  return { contenders, stop: () => processes.forEach((one) => one.stop()) };
+}
+
+const ways = [
+  ['plain', 'without encryption'],
+  ['sealed', 'to the sealed file'],
+  ['pool', 'the same in a worker thread'],
+] as const;
+
+function peers({ folder, input, sources }: Places): Contender[] {
+  const output = join(folder, 'peer');
+  const after = async (): Promise<void> => rm(output, { recursive: true, force: true });
+  const found: Contender[] = [];
+  if (isInstalled('gdcmanon', 'libgdcm-tools')) {
+    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=bench'].concat([
+        ...['-keyout', key],
+        ...['-out', certificate],
+      ]),
+      { stdio: 'ignore' },
+    );
+    const args = ['--de-identify', '-c', certificate, '-r', '-i', input, '-o', output];
+    const run = async () => measureProgram('gdcmanon', args);
+    const before = async (): Promise<void> => mkdir(output);
+    found.push({ name: 'gdcmanon', run, before, after });
+  }
+  if (isInstalled('dcmodify', 'dcmtk')) {
+    const files = sources.map((path) => path.replace(input, output));
+    found.push({
+      name: 'dcmodify, four attributes in place',
+      run: async () => measureProgram('dcmodify', [...modifications, ...files]),
+      before: async () => cp(input, output, { recursive: true }),
+      after,
+    });
+  }
+  const copy = ['-r', '--sparse=never', '--reflink=never', input, output];
+  found.push({ name: 'cp', run: async () => measureProgram('cp', copy), after });
+  return found;
+}
+
+const modifications = [
+  ...['--no-backup', '--ignore-missing-tags'],
+  ...['-m', 'PatientName=JI-7K3M9', '-m', 'PatientID=JI-7K3M9'],
+  ...['-ea', 'PatientBirthDate', '-ea', 'InstitutionName'],
+];

@@ -1,0 +1,96 @@
+// Our processing in one warm process, for `bench deid`: the real code of a worker thread, called one file after the other.
+
+import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { encryptor } from '../../../src/adapters/openpgp/encryptor.ts';
+import { createWorkerPool } from '../../../src/adapters/worker-pool/pool.ts';
+import { zips } from '../../../src/adapters/zip/zips.ts';
+import { asSealed } from '../../../src/core/bytes.ts';
+import { compileProfile } from '../../../src/core/deid/profile.ts';
+import type {
+  Crosswalk,
+  Encryptor,
+  ProcessOutcome,
+  ProcessTask,
+} from '../../../src/flow/ports/processing.ts';
+import { processUpload } from '../../../src/flow/process.ts';
+import { serveMeasured } from './measure.ts';
+
+export interface WarmRequest {
+  /** `plain`: without the encryption. `sealed`: all of it. `pool`: all of it, through a worker thread. */
+  readonly how: 'plain' | 'sealed' | 'pool';
+  readonly sources: readonly string[];
+  readonly output: string;
+  readonly recipients: readonly string[];
+}
+
+/** Lets the clean bytes through, so that what the encryption costs can be told apart. */
+const notAtAll: Encryptor = {
+  seal: (body, _recipients, signal) => {
+    const message = async function* () {
+      for await (const piece of body) {
+        signal.throwIfAborted();
+        yield asSealed(piece);
+      }
+    };
+    return Promise.resolve({ message: message(), fingerprints: [] });
+  },
+};
+
+const crosswalk: Crosswalk = {
+  resolve: () =>
+    Promise.resolve({ kind: 'subject', subject: { code: 'JI-7K3M9', dateOffsetDays: -35 } }),
+};
+const profile = JSON.stringify(compileProfile('extends: basic\n', 'bench', () => undefined));
+const never = new AbortController().signal;
+let pool: ReturnType<typeof createWorkerPool> | undefined;
+
+function taskFor(request: WarmRequest, source: string): ProcessTask {
+  const output = join(request.output, basename(source));
+  return {
+    jobId: basename(source),
+    projectId: 'bench',
+    kind: 'deidentify',
+    source,
+    output,
+    scratch: `${output}.scratch`,
+    profile,
+    keys: { uid: 'a1'.repeat(32), name: 'b2'.repeat(32), identity: 'c3'.repeat(32) },
+    uploadKey: `m:${basename(source)}`,
+    uploadName: basename(source),
+    recipients: request.recipients,
+    releases: [],
+    limits: {
+      headerBytes: 64 << 20,
+      inflatedBytes: 2 ** 36,
+      inflateRatio: 200,
+      zipEntries: 100_000,
+      zipDepth: 3,
+    },
+    closedByClient: true,
+  };
+}
+
+async function processOne(how: WarmRequest['how'], task: ProcessTask): Promise<ProcessOutcome> {
+  switch (how) {
+    case 'plain':
+      return processUpload(task, { encryptor: notAtAll, crosswalk, zips }, never);
+    case 'sealed':
+      return processUpload(task, { encryptor, crosswalk, zips }, never);
+    case 'pool':
+      pool ??= createWorkerPool({ crosswalk, width: 1 });
+      return pool.run(task, never);
+  }
+}
+
+serveMeasured(async (message) => {
+  const request = message as WarmRequest;
+  for (const source of request.sources) {
+    const task = taskFor(request, source);
+    const outcome = await processOne(request.how, task);
+    if (outcome.kind !== 'sealed') throw new Error(`not sealed: ${JSON.stringify(outcome)}`);
+    // A long run would fill the memory disk with outputs that nobody reads.
+    if (outcome.sizeBytes > 64 << 20) await rm(task.output);
+  }
+});
+process.on('disconnect', () => process.exit());
