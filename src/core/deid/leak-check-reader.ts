@@ -139,4 +139,4 @@ const valueOf = (bytes: Uint8Array, element: Element): Uint8Array => {
 const ascii = (bytes: Uint8Array): string =>
   Buffer.from(bytes)
     .toString('latin1')
-    .replace(/[\0 ]+$/, '');
+    .replace(/(?<![\0 ])[\0 ]+$/, '');

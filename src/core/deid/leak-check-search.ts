@@ -80,16 +80,25 @@ export class TextSearch<Place> {
   }
 
   #fits(text: string, at: number, term: Term): boolean {
-    const end = at + term.text.length;
-    if (!this.#isBound(text, startOfZeros(text, at, term.text)) && !this.#isBound(text, at)) {
+    if (!this.#isBound(text, at + term.text.length) || !this.#begins(text, at, term.text)) {
       return false;
     }
-    if (!this.#isBound(text, end)) return false;
     if (term.inside === 'anywhere') return true;
     for (let i = 1; i < term.text.length; i++) {
       if (this.#edges.has(at + i) && !term.inside.has(i)) return false;
     }
     return true;
+  }
+
+  /** A long number is the same number with zeros in front. Looked at once a word, so that long runs of zeros cost nothing. */
+  #begins(text: string, at: number, term: string): boolean {
+    if (this.#isBound(text, at)) return true;
+    if (term.length < 6 || classAt(term, 0) !== 'digit') return false;
+    for (let start = at; text.charCodeAt(start - 1) === 0x30;) {
+      start -= 1;
+      if (this.#isBound(text, start)) return true;
+    }
+    return false;
   }
 
   /** Does a word, or a run of digits or of another script, begin or end here? */
@@ -112,12 +121,4 @@ export class TextSearch<Place> {
     if (segment === undefined) throw new RangeError('no text was added');
     return segment;
   }
-}
-
-/** A long number is the same number with zeros in front. */
-function startOfZeros(text: string, at: number, term: string): number {
-  if (term.length < 6 || classAt(term, 0) !== 'digit') return at;
-  let start = at;
-  while (text.charCodeAt(start - 1) === 0x30) start -= 1;
-  return start;
 }

@@ -95,7 +95,7 @@ function isOurs({ tag, value }: ReadValue, expected: Expected): boolean {
 const plain = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     .toString('latin1')
-    .replace(/[\0 ]+$/, '');
+    .replace(/(?<![\0 ])[\0 ]+$/, '');
 
 /** The values of these VRs are no text while they look like what the VR says (PS3.5 §6.2). */
 const forms: Readonly<Partial<Record<string, RegExp>>> = {

@@ -63,7 +63,7 @@ export function dataSetOf(elements: readonly DataSet['elements'][number][]): Dat
 export const valueText = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     .toString('latin1')
-    .replace(/[ \0]+$/, '')
+    .replace(/(?<![ \0])[ \0]+$/, '')
     .trimStart();
 
 /** The element of a tag at this level. */

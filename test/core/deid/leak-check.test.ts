@@ -250,3 +250,19 @@ void t.test('no false alarm over the public files, under any profile', async (t)
   }
   t.pass(`${files.length} files`);
 });
+
+void t.test('long runs of blanks and zeros take linear time', async (t) => {
+  const started = performance.now();
+  const zeros = '0'.repeat(200_000);
+  for (const [value, leaks] of [
+    [`${' '.repeat(200_000)}x`, []],
+    [`${'\0'.repeat(200_000)}x`, []],
+    [zeros, ['(0018,9917) id']],
+    ['0000000 '.repeat(20_000), ['(0018,9917) id']],
+    [`1${zeros}`, []],
+  ] as const) {
+    const one = { name: 'run', original: id('000000'), written: [el(0x00189917, 'UT', value)] };
+    t.same(leaksOf({ ...one, found: leaks }), leaks);
+  }
+  t.ok(performance.now() - started < 10_000);
+});
