@@ -1,7 +1,6 @@
 // What commands and the server both stand on: the configuration, the keys, the database and the stores of one instance. Part
-// of the composition root, see app.ts.
+// of the composition root, see app.ts. Every command loads this file, so what only some of them need is not imported here.
 
-import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { loadConfig, type Config } from './config.ts';
 import { instancePaths, type InstancePaths } from './core/instance.ts';
@@ -10,27 +9,18 @@ import { createInstanceFiles, ensureInstanceFolders } from './adapters/instance-
 import { fingerprintOfFile, sshKeys } from './adapters/keys.ts';
 import { argonPasswords } from './adapters/passwords.ts';
 import { loadSecrets, type Secrets } from './adapters/secrets.ts';
-import { createRemotes } from './adapters/sftp-remote/remote.ts';
 import { AuditLog } from './adapters/sql/audit.ts';
 import { createDeliveries } from './adapters/sql/deliveries.ts';
-import { createLeases } from './adapters/sql/leases.ts';
 import { SqlMembers } from './adapters/sql/members.ts';
-import { createOutgoingRows } from './adapters/sql/outgoing.ts';
 import { createPartners } from './adapters/sql/partners.ts';
 import { SqlProjects } from './adapters/sql/projects.ts';
 import { SqlRecipients } from './adapters/sql/recipients.ts';
 import { openSqlite, type OpenDatabase } from './adapters/sql/sqlite.ts';
-import { createUploadStore } from './adapters/sql/uploads.ts';
 import type { AdminParts } from './flow/admin/parts.ts';
-import type { Log } from './flow/ports/clock.ts';
 import type { Deliveries } from './flow/ports/deliveries.ts';
 import type { ProcessLimits } from './flow/ports/processing.ts';
 import type { RecipientKeys } from './flow/ports/recipient-keys.ts';
-import type { Remotes } from './flow/ports/replication.ts';
-import type { Storage } from './flow/ports/storage.ts';
-import { type ReplicatorParts } from './flow/replicate.ts';
 import { packageRoot } from './package-root.ts';
-import { SqlCrosswalk } from './adapters/sql/crosswalk.ts';
 
 /** openpgp.js takes a quarter of a second to load, which most commands need not pay. */
 const recipientKeys: RecipientKeys = {
@@ -94,39 +84,3 @@ export const hostKeysOf = (paths: InstancePaths): Promise<readonly string[]> =>
       return `${name} ${await fingerprintOfFile(path, `keys/${name}`)}`;
     }),
   );
-
-export const remotesOf = ({ paths }: Base): Remotes =>
-  createRemotes({ keyPath: paths.replicatorKey });
-
-export function replicatorParts(base: Base, storage: Storage, log: Log): ReplicatorParts {
-  const { config, parts, audit, database } = base;
-  const { db } = database;
-  const { clock, partners } = parts;
-  return {
-    site: config.site,
-    everyMs: config.replication.every,
-    eager: config.replication.eager,
-    settleMs: config.intake.settle,
-    temporaryNames: config.intake.temporaryNames,
-    storage,
-    partners,
-    deliveries: base.deliveries,
-    leases: createLeases(db, clock),
-    outgoing: createOutgoingRows(db, clock),
-    uploads: createUploadStore({ db, audit, clock }),
-    remotes: remotesOf(base),
-    owner: randomUUID(),
-    clock,
-    log,
-  };
-}
-
-/** The crosswalk of this instance. */
-export const crosswalkOf = ({ database, audit, secrets, parts }: Base): SqlCrosswalk =>
-  new SqlCrosswalk({
-    db: database.db,
-    audit,
-    clock: parts.clock,
-    sealingKey: secrets.derive('crosswalk'),
-    projectKeys: (projectId) => secrets.projectKeys(projectId),
-  });

@@ -10,14 +10,8 @@ import { createReceiptStore } from './adapters/sql/receipts.ts';
 import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
 import { createWorkerPool } from './adapters/worker-pool/pool.ts';
-import {
-  crosswalkOf,
-  hostKeysOf,
-  limitsOf,
-  openBase,
-  replicatorParts,
-  type Base,
-} from './app-base.ts';
+import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
+import { crosswalkOf, replicatorParts } from './app-replication.ts';
 import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
 import { createGate } from './flow/gate.ts';

@@ -1,24 +1,22 @@
-// Builds everything: configuration → adapters → flow. With app-base.ts,
-// app-serve.ts and worker-main.ts the only files that see flow and adapters together.
+// Builds everything: configuration → adapters → flow. With the other app-*.ts and worker-main.ts the only files that see
+// flow and adapters together. What only few commands need is loaded when they ask for it: each command is a process, and an
+// administrator waits for it.
 
 import { randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fillInExample, parseConfig, type Config, type InitRequest } from './config.ts';
-import { describeProfile, type DescribedAttribute } from './core/deid/profile-describe.ts';
-import { profileHash, type Profile } from './core/deid/profile.ts';
+import type { DescribedAttribute } from './core/deid/profile-describe.ts';
+import type { Profile } from './core/deid/profile.ts';
 import { instancePaths, type InstancePaths } from './core/instance.ts';
 import { makeInstance } from './adapters/instance-files.ts';
-import { examineDatabase, examineFiles } from './adapters/examine.ts';
 import { fingerprintOfFile } from './adapters/keys.ts';
-import { createLog } from './adapters/log.ts';
 import { isServed } from './adapters/serve-lock.ts';
-import { type AuditRow } from './adapters/sql/audit.ts';
+import type { AuditRow } from './adapters/sql/audit.ts';
 import type { CrosswalkImport, CrosswalkRow } from './adapters/sql/crosswalk.ts';
 import { createJobDesk } from './adapters/sql/desk.ts';
 import { openSqlite } from './adapters/sql/sqlite.ts';
-import { traceFile, type Trace } from './adapters/sql/trace.ts';
-import { createStorage } from './adapters/storage.ts';
+import type { Trace } from './adapters/sql/trace.ts';
 import { createMemberAdmin, type MemberAdmin } from './flow/admin/members.ts';
 import { needProject } from './flow/admin/parts.ts';
 import { createPartnerAdmin, type PartnerAdmin } from './flow/admin/partners.ts';
@@ -26,21 +24,12 @@ import type { Preview } from './flow/admin/preview.ts';
 import { createProfileAdmin, type ProfileAdmin } from './flow/admin/profiles.ts';
 import { createProjectAdmin, type ProjectAdmin } from './flow/admin/projects.ts';
 import { createRecipientAdmin, type RecipientAdmin } from './flow/admin/recipients.ts';
-import { createReplicationDesk, type ReplicationDesk } from './flow/admin/replication.ts';
+import type { ReplicationDesk } from './flow/admin/replication.ts';
 import { gaps, readStatus, type Status } from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
 import type { JobDesk } from './flow/ports/jobs.ts';
-import { createReplicator } from './flow/replicate.ts';
 import { packageRoot } from './package-root.ts';
-import {
-  crosswalkOf,
-  hostKeysOf,
-  limitsOf,
-  openBase,
-  remotesOf,
-  replicatorParts,
-  type Base,
-} from './app-base.ts';
+import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 
 export type { MemberView } from './flow/admin/members.ts';
 export type { PartnerView } from './flow/admin/partners.ts';
@@ -90,6 +79,8 @@ export interface App {
   close(): Promise<void>;
 }
 
+const loadReplication = () => import('./app-replication.ts');
+
 /** Opens the instance in `home` for commands, beside a running server or without one. */
 export async function openApp(home: string): Promise<App> {
   const base = await openBase(home, 'cli');
@@ -110,20 +101,30 @@ export async function openApp(home: string): Promise<App> {
       list: (filter) => audit.list(db, filter),
       firstBroken: () => audit.firstBroken(db),
     },
-    replication: replicationDesk(base),
+    replication: {
+      now: async (partners) => (await loadReplication()).replicationDesk(base).now(partners),
+      status: async () => (await loadReplication()).replicationDesk(base).status(),
+      test: async (partner) => (await loadReplication()).replicationDesk(base).test(partner),
+    },
     crosswalk: {
-      export: async (name) => crosswalkOf(base).export((await needProject(parts, name)).id, 'cli'),
+      export: async (name) => {
+        const project = await needProject(parts, name);
+        return (await loadReplication()).crosswalkOf(base).export(project.id, 'cli');
+      },
       import: async (name, rows) => {
         const project = await needProject(parts, name);
         const { dates } = await profiles.compile(project.profile);
-        return crosswalkOf(base).import(project.id, rows, 'cli', dates.wholeWeeks);
+        const crosswalk = (await loadReplication()).crosswalkOf(base);
+        return crosswalk.import(project.id, rows, 'cli', dates.wholeWeeks);
       },
     },
     status: () => readStatus(parts, jobs, deliveries, isServed(paths.serveLock)),
     examine: () => examine(base),
-    trace: (file) => traceFile(db, audit, file),
+    trace: async (file) => (await import('./adapters/sql/trace.ts')).traceFile(db, audit, file),
     describeProfile: async (name) => {
       const profile = await profiles.compile(name);
+      const { describeProfile } = await import('./core/deid/profile-describe.ts');
+      const { profileHash } = await import('./core/deid/profile.ts');
       return { profile, hash: profileHash(profile), attributes: describeProfile(profile) };
     },
     previewFiles: async (files, name) => previewAll(base, files, await profiles.compile(name)),
@@ -133,6 +134,7 @@ export async function openApp(home: string): Promise<App> {
 }
 
 async function examine({ paths, database, audit, parts }: Base): Promise<readonly Finding[]> {
+  const { examineDatabase, examineFiles } = await import('./adapters/examine.ts');
   const profiles = await createProfileAdmin(parts).list();
   const used = profiles.filter((one) => one.mistake !== null && one.projects.length > 0);
   return [
@@ -167,24 +169,6 @@ async function previewAll(
     }
   }
   return previews;
-}
-
-function replicationDesk(base: Base): ReplicationDesk {
-  const { paths, config, parts } = base;
-  return createReplicationDesk({
-    site: config.site,
-    partners: parts.partners,
-    deliveries: base.deliveries,
-    remotes: remotesOf(base),
-    withReplicator: async (work) => {
-      const storage = await createStorage({ home: paths.tree, spool: paths.spool });
-      try {
-        return await work(createReplicator(replicatorParts(base, storage, createLog('silent'))));
-      } finally {
-        await storage.close();
-      }
-    },
-  });
 }
 
 /** Makes a new instance in `home`. Throws CONFLICT when there is one. */

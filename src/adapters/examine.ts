@@ -2,13 +2,14 @@
 
 import { lstat, readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sql, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import { AppError } from '../core/errors.ts';
 import type { InstancePaths } from '../core/instance.ts';
 import type { Finding } from '../flow/ports/directory.ts';
 import { fingerprintOfFile } from './keys.ts';
 import { loadSecrets } from './secrets.ts';
 import type { AuditLog } from './sql/audit.ts';
+import { sql } from './sql/kysely.ts';
 import type { Database } from './sql/schema.ts';
 
 const gigabyte = 1024 ** 3;

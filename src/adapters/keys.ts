@@ -2,36 +2,57 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import ssh2, { type ParsedKey } from 'ssh2';
+import { createRequire } from 'node:module';
+import type { ParsedKey } from 'ssh2';
 import { AppError } from '../core/errors.ts';
 import type { SshKey, SshKeys } from '../flow/ports/directory.ts';
 
-const { utils } = ssh2;
+/** ssh2 and its crypto take time to load, which commands that read no key need not pay. */
+const ssh = (): (typeof import('ssh2'))['utils'] =>
+  (createRequire(import.meta.url) as (name: 'ssh2') => typeof import('ssh2'))('ssh2').utils;
 
 /** `SHA256:…` as ssh-keygen -l prints it, of a key in SSH wire form. */
 export const fingerprintOf = (blob: Uint8Array): string =>
   `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
 
+export interface SshKeyPair {
+  /** OpenSSH's own format, PEM. */
+  readonly private: string;
+  /** One line, as in authorized_keys. */
+  readonly public: string;
+}
+
+const mostTries = 20;
+
 /**
- * Makes a key pair in OpenSSH's format: PATH (0600) and, when `withPublic`, PATH.pub. Refuses to overwrite. The pair is
- * tried out first, because a host key that cannot sign shows only when the first client comes.
+ * A key pair in OpenSSH's format that is known to work: about one in 500 of those that ssh2 makes cannot be read
+ * again, and a host key that cannot sign shows only when the first client comes.
  */
+export function makeWorkingPair(
+  kind: 'ed25519' | 'rsa',
+  comment: string,
+  generate: () => SshKeyPair = () =>
+    kind === 'rsa'
+      ? ssh().generateKeyPairSync('rsa', { bits: 3072, comment })
+      : ssh().generateKeyPairSync('ed25519', { comment }),
+): SshKeyPair {
+  for (let tries = 0; tries < mostTries; tries += 1) {
+    const pair = generate();
+    const probe = randomBytes(16);
+    const signer = only(ssh().parseKey(pair.private));
+    const reader = only(ssh().parseKey(pair.public));
+    if (signer !== undefined && reader?.verify(probe, signer.sign(probe)) === true) return pair;
+  }
+  throw new AppError('INTERNAL', { detail: 'no SSH key that works could be made; run init again' });
+}
+
+/** Makes a key pair: PATH (0600) and, when `withPublic`, PATH.pub. Refuses to overwrite. */
 export async function makeSshKey(
   path: string,
   kind: 'ed25519' | 'rsa',
   options: { readonly comment: string; readonly withPublic: boolean },
 ): Promise<void> {
-  const { comment } = options;
-  const pair =
-    kind === 'rsa'
-      ? utils.generateKeyPairSync('rsa', { bits: 3072, comment })
-      : utils.generateKeyPairSync('ed25519', { comment });
-  const probe = randomBytes(16);
-  const signer = only(utils.parseKey(pair.private));
-  const reader = only(utils.parseKey(pair.public));
-  if (signer === undefined || reader?.verify(probe, signer.sign(probe)) !== true) {
-    throw new AppError('INTERNAL', { detail: 'a generated SSH key does not work; run init again' });
-  }
+  const pair = makeWorkingPair(kind, options.comment);
   await writeFile(path, pair.private, { flag: 'wx', mode: 0o600 });
   if (options.withPublic) {
     await writeFile(`${path}.pub`, `${pair.public}\n`, { flag: 'wx', mode: 0o600 });
@@ -43,7 +64,7 @@ export async function fingerprintOfFile(path: string, shownAs: string): Promise<
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new AppError('CONFIG_INVALID', { cause, detail: `${shownAs} cannot be read` });
   });
-  const key = only(utils.parseKey(text));
+  const key = only(ssh().parseKey(text));
   if (key === undefined) {
     throw new AppError('CONFIG_INVALID', { detail: `${shownAs} is not an SSH key` });
   }
@@ -63,7 +84,7 @@ function parsePublicKey(text: string): SshKey {
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));
   if (!isRfc4716 && lines.length > 1)
     throw refuse('the file holds several keys; give one at a time');
-  const key = only(utils.parseKey(isRfc4716 ? oneLine(lines) : (lines[0] ?? '')));
+  const key = only(ssh().parseKey(isRfc4716 ? oneLine(lines) : (lines[0] ?? '')));
   if (key === undefined) throw refuse('this is not an SSH public key');
   const blob = key.getPublicSSH();
   if (key.type === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');

@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { ArgumentsCamelCase, CommandModule } from 'yargs';
+import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import type { App } from '../app.ts';
 import { resolveHome } from '../config.ts';
 import { AppError } from '../core/errors.ts';
@@ -13,8 +13,13 @@ export interface Globals {
   home: string | undefined;
 }
 
-/** A noun of the command line. */
 export type Command = CommandModule<Globals, Globals>;
+
+/** What is behind the first word of a command line; `handler` where no second word must follow. */
+export interface Noun {
+  readonly builder: (y: Argv<Globals>) => Argv<Globals>;
+  readonly handler?: (args: ArgumentsCamelCase<Globals>) => Promise<void>;
+}
 
 /** Opens the instance, does the work, closes it again. */
 export async function withApp<Args extends Globals>(

@@ -2,7 +2,6 @@
 // The command line: parses, calls, prints. The only place where the exit code is set: 0 done, 1 it failed, 2 wrong usage.
 
 import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
 import { AppError } from '../core/errors.ts';
 import { commands } from './commands.ts';
 import { UsageError, warn } from './output.ts';
@@ -29,7 +28,7 @@ async function main(argv: readonly string[]): Promise<number> {
       describe: 'Folder of the instance (else CLUBHOUSE_HOME, else the current folder)',
     })
     .parserConfiguration({ 'greedy-arrays': false, 'parse-positional-numbers': false })
-    .command(commands)
+    .command([...commands])
     .demandCommand(1, 'Which command?')
     .check((argv) => {
       const twice = onlyOnce.find((name) => Array.isArray(argv[name]));
@@ -73,4 +72,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });
-process.exitCode = await main(hideBin(process.argv));
+process.exitCode = await main(process.argv.slice(2));

@@ -5,7 +5,12 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { fingerprintOfFile, makeSshKey, sshKeys } from '../../src/adapters/keys.ts';
+import {
+  fingerprintOfFile,
+  makeSshKey,
+  makeWorkingPair,
+  sshKeys,
+} from '../../src/adapters/keys.ts';
 import { AppError } from '../../src/core/errors.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'clubhouse-keys-'));
@@ -33,6 +38,18 @@ for (const kind of ['ed25519', 'rsa'] as const) {
     await t.rejects(makeSshKey(path, kind, { comment: '', withPublic: true }), { code: 'EEXIST' });
   });
 }
+
+void t.test('a pair that cannot be read again is made anew, and not for ever', (t) => {
+  const good = makeWorkingPair('ed25519', 'good');
+  const broken = { ...good, private: good.private.replace(/\n.{20}/, '\n') };
+  const offered = [broken, { ...good, public: 'ssh-ed25519 AAAA' }, good];
+  t.equal(
+    makeWorkingPair('ed25519', '', () => offered.shift() ?? good),
+    good,
+  );
+  t.throws(() => makeWorkingPair('ed25519', '', () => broken), { code: 'INTERNAL' });
+  t.end();
+});
 
 void t.test('a public key is read in both of its forms', async (t) => {
   const text = await other('alice', '-t', 'ed25519');

@@ -130,7 +130,7 @@ await t.test('every command has help with an example', async (t) => {
       const parser = yargs([]).scriptName('clubhouse').exitProcess(false);
       void parser
         .option('home', { type: 'string' })
-        .command(commands)
+        .command([...commands])
         .parse([...args, '--help'], {}, (_error, _argv, output) => resolve(output));
     });
   const below = (text: string): string[][] =>

@@ -8,7 +8,7 @@ import type { Principal } from '../../flow/ports/accounts.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 import type { Intake, WritePlace } from '../../flow/ports/intake.ts';
 import type { FileFacts, Storage } from '../../flow/ports/storage.ts';
-import { type ShownAttributes } from './encode.ts';
+import type { ShownAttributes } from './encode.ts';
 import type { Handles } from './handles.ts';
 
 export interface Context {

@@ -2,8 +2,7 @@
 // the identity says is sealed with the master key, so that the database by itself names nobody.
 
 import { randomBytes } from 'node:crypto';
-import { sql, type Kysely, type Transaction } from 'kysely';
-import { v7 as uuid } from 'uuid';
+import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import {
   hmacCode,
@@ -23,6 +22,8 @@ import type {
 import type { AuditLog } from './audit.ts';
 import { compare, merged, randomOffset, type Person } from './crosswalk-person.ts';
 import { seal, unseal } from './crosswalk-seal.ts';
+import { sql } from './kysely.ts';
+import { newId } from './new-id.ts';
 import type { Database, SubjectTable } from './schema.ts';
 
 type How = Parameters<Crosswalk['resolve']>[2];
@@ -191,7 +192,7 @@ export class SqlCrosswalk implements Crosswalk {
     subject: Subject & { readonly identity: SubjectIdentity },
   ): Promise<string> {
     const { identity, code, dateOffsetDays } = subject;
-    const id = uuid();
+    const id = newId();
     await trx
       .insertInto('subject')
       .values({

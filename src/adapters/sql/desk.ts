@@ -1,7 +1,6 @@
 // What people ask about jobs and do to them (`clubhouse job`, `held`), beside a running server.
 
 import type { Kysely, Transaction } from 'kysely';
-import { v7 as newId } from 'uuid';
 import { AppError } from '../../core/errors.ts';
 import { holdReasons, type Exclusion, type HoldReason } from '../../core/reasons.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
@@ -9,6 +8,7 @@ import type { HeldRow, JobDesk, JobDetails, JobRow } from '../../flow/ports/jobs
 import type { ProcessReport } from '../../flow/ports/processing.ts';
 import { moveJob, toUpload, type JobRecord, type Parts } from './moves.ts';
 import { insertUpload } from './new-uploads.ts';
+import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
 type DeskParts = Parts & {

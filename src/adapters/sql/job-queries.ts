@@ -1,9 +1,10 @@
 // What the worker asks about the queue: who is next, where a job stands, which outputs nobody uses. Changes nothing.
 
-import { sql, type Kysely, type Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { JobStore, Standing } from '../../flow/ports/jobs.ts';
 import { olderJobs, sameKey } from './finish.ts';
+import { sql } from './kysely.ts';
 import type { JobRecord } from './moves.ts';
 import { beforeClaim } from './new-uploads.ts';
 import type { Database } from './schema.ts';

@@ -1,10 +1,10 @@
 // Members, their keys and their memberships in the database; port Members.
 
 import type { Selectable, Transaction } from 'kysely';
-import { v7 as uuid } from 'uuid';
 import { AppError } from '../../core/errors.ts';
 import { uploadStates, isLegalMove, type UploadState } from '../../core/upload.ts';
 import type { Member, MemberChange, Members, SshKey } from '../../flow/ports/directory.ts';
+import { newId } from './new-id.ts';
 import type { StoreTools } from './projects.ts';
 import type { Database, MemberTable } from './schema.ts';
 
@@ -62,7 +62,7 @@ export class SqlMembers implements Members {
         .where('name', '=', name)
         .where('state', '<>', 'removed')
         .executeTakeFirst();
-      const id = there?.id ?? uuid();
+      const id = there?.id ?? newId();
       if (there === undefined) {
         const row = { id, name, passwordHash: null, expiresAt: null, lockedUntil: null };
         await trx
@@ -103,7 +103,7 @@ export class SqlMembers implements Members {
     if (change.key !== undefined) {
       await trx
         .insertInto('member_key')
-        .values({ ...change.key, id: uuid(), memberId, createdAt: this.#tools.clock.now() })
+        .values({ ...change.key, id: newId(), memberId, createdAt: this.#tools.clock.now() })
         .onConflict((c) => c.doNothing())
         .execute();
     }

@@ -1,7 +1,8 @@
 // Numbered, forward only. Run at every open; each in one transaction (Kysely's Migrator).
 
-import { sql, type Kysely, type Migration, type MigrationProvider } from 'kysely';
+import type { Kysely, Migration, MigrationProvider } from 'kysely';
 import { uploadStates } from '../../core/upload.ts';
+import { sql } from './kysely.ts';
 
 const quoted = (values: readonly string[]): string => values.map((v) => `'${v}'`).join(', ');
 

@@ -2,10 +2,10 @@
 // (adapters/sql/desk.ts) makes one too.
 
 import type { Transaction } from 'kysely';
-import { v7 as newId } from 'uuid';
 import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
 import { jobsOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
+import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
 /** States in which a generation was never claimed, or its claim was given back for more bytes. */

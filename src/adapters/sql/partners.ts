@@ -1,11 +1,11 @@
 // The partners' rows. A partner without an address is one that a project named or that was accepted before it was added.
 
 import type { Kysely, Selectable, Transaction } from 'kysely';
-import { v7 as newId } from 'uuid';
 import { AppError, errorCodes, type ErrorCode } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Partner, Partners } from '../../flow/ports/partners.ts';
 import type { AuditLog } from './audit.ts';
+import { newId } from './new-id.ts';
 import type { Database, PartnerTable } from './schema.ts';
 
 interface Parts {

@@ -1,11 +1,11 @@
 // How passes went: the partner's failures and alarm, and the history for `replicate status`.
 
 import type { Transaction } from 'kysely';
-import { v7 as newId } from 'uuid';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Deliveries } from '../../flow/ports/deliveries.ts';
 import type { AuditLog } from './audit.ts';
 import { noAlarm, setAlarm } from './partners.ts';
+import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
 /** Passes that are kept, a partner. */

@@ -1,7 +1,6 @@
 // Projects in the database; port Projects. A project that gets its first partner takes along what was waiting for one.
 
 import type { Kysely, Transaction } from 'kysely';
-import { v7 as uuid } from 'uuid';
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type {
@@ -11,6 +10,7 @@ import type {
   ProjectSettings,
 } from '../../flow/ports/directory.ts';
 import type { AuditLog } from './audit.ts';
+import { newId } from './new-id.ts';
 import type { Database, ProjectTable } from './schema.ts';
 
 const defaults: ProjectSettings = { directDicom: 'hold' };
@@ -84,7 +84,7 @@ export class SqlProjects implements Projects {
   }
 
   async #insert(trx: Transaction<Database>, name: string): Promise<string> {
-    const id = uuid();
+    const id = newId();
     await trx
       .insertInto('project')
       .values({ id, name, createdAt: this.#tools.clock.now() })

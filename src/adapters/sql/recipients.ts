@@ -1,8 +1,8 @@
 // Recipient keys in the database; port Recipients. A removed key stays as a row: the audit and old jobs name it.
 
-import { v7 as uuid } from 'uuid';
 import { AppError } from '../../core/errors.ts';
 import type { Recipient, Recipients } from '../../flow/ports/directory.ts';
+import { newId } from './new-id.ts';
 import type { StoreTools } from './projects.ts';
 
 export class SqlRecipients implements Recipients {
@@ -46,7 +46,7 @@ export class SqlRecipients implements Recipients {
         .where('fingerprint', '=', key.fingerprint)
         .where('removedAt', 'is', null)
         .executeTakeFirst();
-      const id = there?.id ?? uuid();
+      const id = there?.id ?? newId();
       if (there === undefined) {
         const row = { ...key, id, createdAt: clock.now(), removedAt: null };
         await trx.insertInto('recipient').values(row).execute();

@@ -1,8 +1,8 @@
 // Makes a file owed to a partner. Apart from the store, because the store of the jobs calls it inside the transaction
 // that publishes: a publication without its delivery row cannot exist.
 
-import { type Transaction } from 'kysely';
-import { v7 as newId } from 'uuid';
+import type { Transaction } from 'kysely';
+import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
 export interface PendingFile {

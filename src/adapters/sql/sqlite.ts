@@ -3,17 +3,9 @@
 // SQLITE_BUSY_SNAPSHOT when a read turns into a write; and the command line writes beside a running server.
 
 import BetterSqlite3 from 'better-sqlite3';
-import {
-  CompiledQuery,
-  Kysely,
-  Migrator,
-  SqliteDialect,
-  SqliteDriver,
-  type DatabaseConnection,
-  type Driver,
-  type SqliteDialectConfig,
-} from 'kysely';
+import type { DatabaseConnection, Driver, Kysely as KyselyType, SqliteDialectConfig } from 'kysely';
 import { AppError } from '../../core/errors.ts';
+import { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver } from './kysely.ts';
 import { migrations } from './migrations.ts';
 import type { Database } from './schema.ts';
 
@@ -38,7 +30,7 @@ class ImmediateSqliteDialect extends SqliteDialect {
 }
 
 export interface OpenDatabase {
-  readonly db: Kysely<Database>;
+  readonly db: KyselyType<Database>;
   /** Changes when another connection has committed since the last call (PRAGMA data_version): a hint to look again. */
   dataVersion(): number;
   close(): Promise<void>;
@@ -52,6 +44,21 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   sqlite.pragma('foreign_keys = ON');
   sqlite.pragma('busy_timeout = 10000');
   const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: sqlite }) });
+  await bringUpToDate(db, sqlite);
+  return {
+    db,
+    dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
+    close: () => db.destroy(),
+  };
+}
+
+/** The number in the file's head says that nothing is to do, so that most openings need not ask the Migrator. */
+async function bringUpToDate(
+  db: KyselyType<Database>,
+  sqlite: BetterSqlite3.Database,
+): Promise<void> {
+  const newest = Object.keys(await migrations.getMigrations()).length;
+  if (sqlite.pragma('user_version', { simple: true }) === newest) return;
   const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
   if (error !== undefined) {
     await db.destroy();
@@ -60,9 +67,5 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
       detail: 'the database could not be brought up to date',
     });
   }
-  return {
-    db,
-    dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
-    close: () => db.destroy(),
-  };
+  sqlite.pragma(`user_version = ${newest}`);
 }

@@ -1,8 +1,9 @@
 // Everything that ever happened to one file, for `clubhouse trace`: its generations, its jobs, and each audit entry that
 // speaks of them.
 
-import { sql, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { AuditLog, AuditRow } from './audit.ts';
+import { sql } from './kysely.ts';
 import type { Database } from './schema.ts';
 
 export interface Trace {

@@ -1,12 +1,10 @@
 // `clubhouse audit`: the trail of everything that mattered.
 
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
 import { AppError } from '../../core/errors.ts';
 
-export const auditCommand: Command = {
-  command: 'audit',
-  describe: 'What was done, by whom and when',
+export const auditCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -70,5 +68,4 @@ export const auditCommand: Command = {
         }),
       )
       .demandCommand(1, 'audit list, verify or export?'),
-  handler: () => {},
 };

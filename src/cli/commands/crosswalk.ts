@@ -2,14 +2,12 @@
 
 import { parse } from 'csv-parse/sync';
 import { AppError } from '../../core/errors.ts';
-import { onApp, readInput, type Command } from '../context.ts';
+import { onApp, readInput, type Noun } from '../context.ts';
 import { iso, isTerminal, print, printJson, warn } from '../output.ts';
 
 const project = { type: 'string', demandOption: true, requiresArg: true } as const;
 
-export const crosswalkCommand: Command = {
-  command: 'crosswalk',
-  describe: 'Who is behind which subject code',
+export const crosswalkCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -51,7 +49,6 @@ export const crosswalkCommand: Command = {
         }),
       )
       .demandCommand(1, 'crosswalk export or import?'),
-  handler: () => {},
 };
 
 /** Quoted always; what a spreadsheet would take for a formula gets an apostrophe in front. */

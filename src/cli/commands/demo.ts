@@ -4,13 +4,11 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from '../context.ts';
+import type { Noun } from '../context.ts';
 import { Narrator } from '../demo/narrator.ts';
 import type { Demo } from '../demo/story.ts';
 
-export const demoCommand: Command = {
-  command: 'demo',
-  describe: 'Two sites on this machine, one real exchange, explained',
+export const demoCommand: Noun = {
   builder: (y) =>
     y
       .option('once', { type: 'boolean', default: false, describe: 'End when the story is told' })

@@ -1,12 +1,10 @@
 // `clubhouse doctor`: is the instance sound?
 
 import { AppError } from '../../core/errors.ts';
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { print, printJson } from '../output.ts';
 
-export const doctorCommand: Command = {
-  command: 'doctor',
-  describe: 'Check folders, keys, disk, database, profiles',
+export const doctorCommand: Noun = {
   builder: (y) =>
     y
       .option('json', { type: 'boolean', default: false, describe: 'For programs' })

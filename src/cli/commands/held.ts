@@ -1,6 +1,6 @@
 // `clubhouse held`: what a rule or a doubt kept from being passed on.
 
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
 
 const id = {
@@ -16,9 +16,7 @@ const reason = {
   describe: 'Why; kept in the audit trail. Write no patient data into it',
 } as const;
 
-export const heldCommand: Command = {
-  command: 'held',
-  describe: 'Files that were not passed on, and why',
+export const heldCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -90,5 +88,4 @@ export const heldCommand: Command = {
         }),
       )
       .demandCommand(1, 'held list, show, release or reject?'),
-  handler: () => {},
 };

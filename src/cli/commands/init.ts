@@ -2,12 +2,10 @@
 
 import { resolveHome } from '../../config.ts';
 import { checkSite } from '../../core/codes.ts';
-import type { Command } from '../context.ts';
+import type { Noun } from '../context.ts';
 import { print, UsageError } from '../output.ts';
 
-export const initCommand: Command = {
-  command: 'init',
-  describe: 'Make a new instance: configuration, keys, folders',
+export const initCommand: Noun = {
   builder: (y) =>
     y
       .option('site', { type: 'string', requiresArg: true, default: 'PUHSC', describe: 'Our code' })

@@ -1,6 +1,6 @@
 // `clubhouse job`: the processing of uploads, one row an upload and partner.
 
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { print, printJson, printTable, UsageError } from '../output.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
 
@@ -22,9 +22,7 @@ function readState(args: { state: string | undefined; failed: boolean }): Upload
   return state;
 }
 
-export const jobCommand: Command = {
-  command: 'job',
-  describe: 'What becomes of each upload',
+export const jobCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -86,5 +84,4 @@ export const jobCommand: Command = {
         }),
       )
       .demandCommand(1, 'job list, show or retry?'),
-  handler: () => {},
 };

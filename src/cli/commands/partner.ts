@@ -1,7 +1,7 @@
 // `clubhouse partner`: the partner institutions and their servers.
 
 import type { PartnerView } from '../../app.ts';
-import { onApp, readInput, type Command } from '../context.ts';
+import { onApp, readInput, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
 
 const toJson = (partner: PartnerView): object => ({
@@ -24,9 +24,7 @@ const toJson = (partner: PartnerView): object => ({
 const code = { type: 'string', demandOption: true, describe: 'Code of the partner' } as const;
 const needed = { type: 'string', demandOption: true, requiresArg: true } as const;
 
-export const partnerCommand: Command = {
-  command: 'partner',
-  describe: "Partner institutions, and their replicators' keys",
+export const partnerCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -132,5 +130,4 @@ export const partnerCommand: Command = {
         }),
       )
       .demandCommand(1, 'partner add, list, test, remove or accept?'),
-  handler: () => {},
 };

@@ -3,15 +3,13 @@
 import { basename } from 'node:path';
 import { profileFromRows } from '../../core/deid/profile-import.ts';
 import { readFieldList } from '../field-list.ts';
-import { onApp, readInput, type Command } from '../context.ts';
+import { onApp, readInput, type Noun } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
 
 const json = { type: 'boolean', default: false, describe: 'For programs' } as const;
 const stem = (file: string): string => basename(file).replace(/\.(ya?ml|csv)$/, '');
 
-export const profileCommand: Command = {
-  command: 'profile',
-  describe: 'Rules of de-identification',
+export const profileCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -117,5 +115,4 @@ export const profileCommand: Command = {
         }),
       )
       .demandCommand(1, 'profile list, show, check, import or preview?'),
-  handler: () => {},
 };

@@ -1,7 +1,7 @@
 // `clubhouse project`: the collaborations.
 
 import type { Project } from '../../app.ts';
-import { manyOf, onApp, readProfileOption, type Command } from '../context.ts';
+import { manyOf, onApp, readProfileOption, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable } from '../output.ts';
 
 const toJson = (project: Project): object => ({
@@ -21,9 +21,7 @@ const profileOption = {
   describe: 'Name of a profile, or a YAML file, which is copied to config/profiles',
 } as const;
 
-export const projectCommand: Command = {
-  command: 'project',
-  describe: 'Collaborations: their partners and their profile',
+export const projectCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -119,5 +117,4 @@ export const projectCommand: Command = {
         }),
       )
       .demandCommand(1, 'project add, list, show, set or archive?'),
-  handler: () => {},
 };

@@ -1,7 +1,7 @@
 // `clubhouse recipient`: the public keys that a project's files are encrypted to.
 
 import type { Recipient } from '../../app.ts';
-import { onApp, readInput, type Command } from '../context.ts';
+import { onApp, readInput, type Noun } from '../context.ts';
 import {
   ask,
   iso,
@@ -27,9 +27,7 @@ const partner = {
   describe: 'Code of the site whose receivers have this key',
 } as const;
 
-export const recipientCommand: Command = {
-  command: 'recipient',
-  describe: 'OpenPGP keys that files are encrypted to',
+export const recipientCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -117,7 +115,6 @@ export const recipientCommand: Command = {
         }),
       )
       .demandCommand(1, 'recipient add, list or remove?'),
-  handler: () => {},
 };
 
 /** In groups of four, as other programs show it. */

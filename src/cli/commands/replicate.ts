@@ -1,12 +1,10 @@
 // `clubhouse replicate`: what goes to the partners.
 
 import { AppError } from '../../core/errors.ts';
-import { manyOf, onApp, type Command } from '../context.ts';
+import { manyOf, onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
 
-export const replicateCommand: Command = {
-  command: 'replicate',
-  describe: 'What goes to the partners',
+export const replicateCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -84,5 +82,4 @@ export const replicateCommand: Command = {
         }),
       )
       .demandCommand(1, 'replicate now or status?'),
-  handler: () => {},
 };

@@ -1,11 +1,9 @@
 // `clubhouse serve`: the server of this instance, in the foreground, until SIGTERM or SIGINT.
 
 import { resolveHome } from '../../config.ts';
-import type { Command } from '../context.ts';
+import type { Noun } from '../context.ts';
 
-export const serveCommand: Command = {
-  command: 'serve',
-  describe: 'Run the server of this instance until SIGTERM or Ctrl-C',
+export const serveCommand: Noun = {
   builder: (y) => y.example('$0 serve', 'logs one JSON object a line on standard output'),
   handler: async (args) => {
     // What only a server needs is not loaded for every command.

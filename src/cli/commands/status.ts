@@ -1,11 +1,9 @@
 // `clubhouse status`: one look at the whole instance.
 
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, shortTime } from '../output.ts';
 
-export const statusCommand: Command = {
-  command: 'status',
-  describe: 'One look at everything: what is in work, what needs attention',
+export const statusCommand: Noun = {
   builder: (y) =>
     y
       .option('json', { type: 'boolean', default: false, describe: 'For programs' })

@@ -1,12 +1,10 @@
 // `clubhouse trace FILE`: everything that ever happened to one file.
 
 import { AppError } from '../../core/errors.ts';
-import { onApp, type Command } from '../context.ts';
+import { onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, shortTime } from '../output.ts';
 
-export const traceCommand: Command = {
-  command: 'trace <file>',
-  describe: 'Everything that ever happened to one file',
+export const traceCommand: Noun = {
   builder: (y) =>
     y
       .positional('file', {

@@ -1,7 +1,7 @@
 // `clubhouse user`: the members' accounts.
 
 import type { MemberView } from '../../app.ts';
-import { manyOf, onApp, readDate, readInput, readPassword, type Command } from '../context.ts';
+import { manyOf, onApp, readDate, readInput, readPassword, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError, warn } from '../output.ts';
 import { userKeyCommand } from './user-key.ts';
 import { welcomeText } from './user-welcome.ts';
@@ -38,9 +38,7 @@ function warnAboutPassword(password: string | undefined): void {
   }
 }
 
-export const userCommand: Command = {
-  command: 'user',
-  describe: 'Accounts of researchers',
+export const userCommand: Noun = {
   builder: (y) =>
     y
       .command(
@@ -201,5 +199,4 @@ export const userCommand: Command = {
         1,
         'user add, list, show, disable, enable, passwd, unlock, remove, welcome or key?',
       ),
-  handler: () => {},
 };

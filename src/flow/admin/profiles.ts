@@ -2,7 +2,7 @@
 // mistake is told when the profile is given to a project and not when the first file comes.
 
 import { AppError } from '../../core/errors.ts';
-import { compileProfile, profileHash, type Profile } from '../../core/deid/profile.ts';
+import type { Profile } from '../../core/deid/profile.ts';
 import type { AdminParts } from './parts.ts';
 
 export interface ProfileEntry {
@@ -30,6 +30,9 @@ export interface ProfileAdmin {
 
 type Texts = ReadonlyMap<string, string>;
 
+/** The compiler brings the tables of the standard with it, so it is loaded when a profile is at hand. */
+const loadCompiler = () => import('../../core/deid/profile.ts');
+
 export function createProfileAdmin(parts: AdminParts): ProfileAdmin {
   return {
     list: () => listProfiles(parts),
@@ -50,14 +53,16 @@ async function readAll({ files }: AdminParts): Promise<Texts> {
   return texts;
 }
 
-const compileText = (texts: Texts, text: string, name: string): Profile =>
-  compileProfile(text, name, (wanted) => {
+async function compileText(texts: Texts, text: string, name: string): Promise<Profile> {
+  const { compileProfile } = await loadCompiler();
+  return compileProfile(text, name, (wanted) => {
     const base = wanted.replace(/^.*\//, '').replace(/\.ya?ml$/, '');
     const yaml = texts.get(base);
     return yaml === undefined ? undefined : { name: base, yaml };
   });
+}
 
-function compileNamed(texts: Texts, name: string): Profile {
+async function compileNamed(texts: Texts, name: string): Promise<Profile> {
   const text = texts.get(name);
   if (text === undefined) {
     throw new AppError('NOT_FOUND', { detail: `no profile ${name}; see clubhouse profile list` });
@@ -69,17 +74,23 @@ async function listProfiles(parts: AdminParts): Promise<readonly ProfileEntry[]>
   const texts = await readAll(parts);
   const shipped = new Set(await parts.files.profileNames('shipped'));
   const projects = (await parts.projects.list()).filter((one) => one.state === 'active');
-  return [...texts.keys()].sort().map((name) => ({
-    name,
-    origin: shipped.has(name) ? 'shipped' : 'own',
-    ...judge(texts, name),
-    projects: projects.filter((one) => one.profile === name).map((one) => one.name),
-  }));
+  return Promise.all(
+    [...texts.keys()].sort().map(async (name): Promise<ProfileEntry> => ({
+      name,
+      origin: shipped.has(name) ? 'shipped' : 'own',
+      ...(await judge(texts, name)),
+      projects: projects.filter((one) => one.profile === name).map((one) => one.name),
+    })),
+  );
 }
 
-function judge(texts: Texts, name: string): { hash: string | null; mistake: string | null } {
+async function judge(
+  texts: Texts,
+  name: string,
+): Promise<{ hash: string | null; mistake: string | null }> {
   try {
-    return { hash: profileHash(compileNamed(texts, name)), mistake: null };
+    const profile = await compileNamed(texts, name);
+    return { hash: (await loadCompiler()).profileHash(profile), mistake: null };
   } catch (error) {
     if (error instanceof AppError) return { hash: null, mistake: error.detail ?? error.message };
     throw error;
@@ -98,7 +109,7 @@ async function keepProfile(
     });
   }
   const texts = await readAll(parts);
-  compileText(texts, text, name);
+  await compileText(texts, text, name);
   const there = texts.get(name);
   if (there === text) return false;
   if ((await parts.files.profileNames('shipped')).includes(name)) {

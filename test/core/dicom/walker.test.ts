@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { gzipSync, inflateRawSync } from 'node:zlib';
 import t from 'tap';
-import { type DataSet, type Element } from '../../../src/core/dicom/dataset.ts';
+import type { DataSet, Element } from '../../../src/core/dicom/dataset.ts';
 import { openHiddenSequence } from '../../../src/core/dicom/dataset-reader.ts';
 import { walk } from '../../../src/core/dicom/walk.ts';
 import { createWalker } from '../../../src/core/dicom/walker.ts';
