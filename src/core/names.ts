@@ -83,12 +83,24 @@ export function zipOtherEntryName(input: NameInput, entryKey: string): string {
   return `other/${id}.${extensionOf(input.uploadName)}`;
 }
 
-/** `[a-z0-9]{1,8}` behind the last dot, else `bin`: an extension is a word that a person may have typed. */
+/** What other files are called behind the dot. A closed list: what stands there may be a word or a date that a person typed. */
+const extensions: ReadonlySet<string> = new Set(
+  // prettier-ignore
+  [
+    '7z', 'avi', 'bam', 'bdf', 'bed', 'bin', 'bmp', 'bval', 'bvec', 'bz2', 'csv', 'dat', 'dcm', 'dic', 'dicom', 'doc',
+    'docx', 'edf', 'fasta', 'fastq', 'fif', 'gif', 'gii', 'gpg', 'gz', 'h5', 'hdf', 'hdf5', 'hdr', 'hl7', 'htm', 'html',
+    'ima', 'img', 'ipynb', 'jp2', 'jpeg', 'jpg', 'json', 'jsonl', 'key', 'log', 'mat', 'md', 'mgh', 'mgz', 'mha', 'mhd',
+    'mnc', 'mov', 'mp3', 'mp4', 'mpeg', 'mpg', 'nc', 'nii', 'npy', 'npz', 'nrrd', 'obj', 'odp', 'ods', 'odt', 'parquet',
+    'pdf', 'pickle', 'pkl', 'png', 'ppt', 'pptx', 'ps', 'py', 'rar', 'raw', 'rda', 'rdata', 'rds', 'rtf', 'sas7bdat',
+    'sav', 'sql', 'sqlite', 'stl', 'svg', 'svs', 'tar', 'tck', 'tex', 'text', 'tgz', 'tif', 'tiff', 'toml', 'trk', 'tsv',
+    'txt', 'vcf', 'vtk', 'vtp', 'wav', 'webp', 'xls', 'xlsx', 'xml', 'xz', 'yaml', 'yml', 'zip', 'zst',
+  ],
+);
+
+/** Behind the last dot, where it is the name of a known kind of file, else `bin`. */
 export function extensionOf(name: string): string {
-  const match = /[^/.][^/]*[.]([A-Za-z0-9]{1,8})$/.exec(name);
-  const extension = match?.[1]?.toLowerCase() ?? 'bin';
-  // digits only may be a date or a number of a patient, as in scan.19610704
-  return /^\d+$/.test(extension) ? 'bin' : extension;
+  const extension = /[^/.][^/]*[.]([A-Za-z0-9]{1,8})$/.exec(name)?.[1]?.toLowerCase() ?? '';
+  return extensions.has(extension) ? extension : 'bin';
 }
 
 /** The client's path, made safe for a tree of files; with `scrub` its identifying parts give way to short hashes. */

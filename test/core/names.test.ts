@@ -64,6 +64,7 @@ void t.test('an extension is a few letters or none', async (t) => {
     ['scan.19610704', 'bin'],
     ['x.Wang Xiaodong', 'bin'],
     ['x.toolongextension', 'bin'],
+    ['notes.johanna', 'bin'],
     ['folder.v1/readme', 'bin'],
     ['图.胸', 'bin'],
   ] as const) {
