@@ -225,6 +225,21 @@ export class AppError extends Error {
   }
 }
 
+/** The code of anything that was thrown: what is not ours is INTERNAL. */
+export const codeOf = (error: unknown): ErrorCode =>
+  error instanceof AppError ? error.code : 'INTERNAL';
+
+/**
+ * Where in the code it was thrown, innermost first. Nothing of the message, which may have several lines: that of a library
+ * may quote a patient's value or a client's path.
+ */
+export const framesOf = (error: unknown, most = 6): readonly string[] =>
+  (error instanceof Error ? (error.stack ?? '') : '')
+    .split('\n')
+    .filter((line) => /^\s+at \S.*:\d+:\d+\)?$/.test(line))
+    .slice(0, most)
+    .map((line) => line.trim());
+
 /** Ends a switch over a closed union: the compiler proves that it cannot be reached. */
 export function unreachable(value: never): never {
   throw new AppError('INTERNAL', { detail: `unknown case of type ${typeof value}` });

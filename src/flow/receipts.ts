@@ -2,7 +2,7 @@
 // what was left out and why. Written from the rows whenever they changed. The one place where the client's own names appear.
 
 import { dropReasons, holdReasons, partialReasons, waitReasons } from '../core/reasons.ts';
-import { AppError, errorCodes, unreachable } from '../core/errors.ts';
+import { codeOf, errorCodes, unreachable } from '../core/errors.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { ReceiptFacts, ReceiptStore } from './ports/jobs.ts';
 import type { Storage } from './ports/storage.ts';
@@ -30,7 +30,7 @@ export async function writeReceipts(parts: ReceiptParts, limit = 100): Promise<n
       done += 1;
     } catch (error) {
       // A full disk must not keep the jobs from their work; the receipt stays due.
-      const code = error instanceof AppError ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       parts.log.warn({ upload: facts.uploadId, code }, 'a receipt was not written');
     }
   }

@@ -1,7 +1,7 @@
 // When passes happen (SPEC 9): each partner at its own time, at once after publishing when replication is eager, later and
 // later while a partner fails. It looks at the rows every moment, so what a command changed counts at once.
 
-import { AppError } from '../core/errors.ts';
+import { AppError, codeOf, framesOf } from '../core/errors.ts';
 import { backOffMs } from '../core/upload.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { Deliveries } from './ports/deliveries.ts';
@@ -63,8 +63,7 @@ export function createLoop(
   };
   /** Our own database or disk, not the partner: nothing was settled, so the next pass does it again. */
   const tellOurs = (partner: string | undefined, error: unknown): void => {
-    const code = error instanceof AppError ? error.code : 'INTERNAL';
-    parts.log.error({ partner, code, err: String(error) }, 'replication failed');
+    parts.log.error({ partner, code: codeOf(error), at: framesOf(error) }, 'replication failed');
   };
   const run = async (code: string): Promise<void> => {
     try {

@@ -1,7 +1,7 @@
 // One job from the claim to its end: claims the generation, hands it to a worker thread under a lease, and decides what
 // becomes of it. The only place that decides between another try, setting aside and failing.
 
-import { AppError, unreachable } from '../core/errors.ts';
+import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import { backOffMs, maximumAttempts, maximumWorkerDeaths } from '../core/upload.ts';
 import { finish, publishDirect, publishSealed, type PublishParts } from './publish.ts';
 import type { Clock, Log } from './ports/clock.ts';
@@ -85,11 +85,11 @@ export async function runJob(parts: RunParts, job: ClaimedJob, stop: AbortSignal
   const signal = AbortSignal.any([stop, over.signal]);
   const lease = keepLease(parts, job, over);
   try {
-    const task = await makeTask(parts, job);
+    const { task, profileHash } = await makeTask(parts, job);
     await storage.dropSpool('outputs', job.id);
     const outcome = await parts.processor.run(task, signal);
     signal.throwIfAborted();
-    await settleOutcome(parts, job, task, outcome);
+    await settleOutcome(parts, job, profileHash, outcome);
     log.info({ job: job.id, outcome: outcome.kind }, 'job done');
   } catch (error) {
     const ending = stop.aborted
@@ -116,28 +116,18 @@ async function end(
   ending: Ending,
   error: unknown,
 ): Promise<void> {
-  const code = error instanceof AppError ? error.code : 'INTERNAL';
-  const { name, stack } = error instanceof Error ? error : new Error('not an error');
-  // The message of a foreign error may quote its input; its name and place say enough.
-  const where = code === 'INTERNAL' ? { error: name, at: placeOf(stack) } : {};
+  const code = codeOf(error);
+  const name = error instanceof Error ? error.name : typeof error;
+  const where = code === 'INTERNAL' ? { error: name, at: framesOf(error) } : {};
   parts.log.warn({ job: job.id, code, next: ending.state, ...where }, 'job did not go through');
   try {
     await finish(parts, job, ending);
   } catch (failure) {
     // The lease is lost, or the database is not there: the row stays as it is, and whoever holds the lease or the
     // sweep goes on with it.
-    const why = failure instanceof AppError ? failure.code : 'INTERNAL';
-    parts.log.warn({ job: job.id, code: why }, 'the end of a job was not noted');
+    parts.log.warn({ job: job.id, code: codeOf(failure) }, 'the end of a job was not noted');
   }
 }
-
-const placeOf = (stack: string | undefined): string =>
-  (stack ?? '')
-    .split('\n')
-    .filter((line) => line.startsWith('    at '))
-    .slice(0, 6)
-    .map((line) => line.trim())
-    .join(' < ');
 
 /** Renews until `over`; a lost lease aborts the work. */
 async function keepLease(parts: RunParts, job: ClaimedJob, over: AbortController): Promise<void> {
@@ -152,7 +142,10 @@ async function keepLease(parts: RunParts, job: ClaimedJob, over: AbortController
   }
 }
 
-async function makeTask(parts: RunParts, job: ClaimedJob): Promise<ProcessTask> {
+async function makeTask(
+  parts: RunParts,
+  job: ClaimedJob,
+): Promise<{ readonly task: ProcessTask; readonly profileHash: string }> {
   const { facts, storage } = parts;
   const { upload } = job;
   const { projectId, kind } = upload;
@@ -161,7 +154,7 @@ async function makeTask(parts: RunParts, job: ClaimedJob): Promise<ProcessTask> 
   const recipients = isIntake ? await facts.recipientsFor(projectId, job.partner) : [];
   if (isIntake && recipients.length === 0) throw new AppError('NO_VALID_KEY');
   const intake = `ji_${job.project}/${job.member}/gpg/`;
-  return {
+  const task: ProcessTask = {
     jobId: job.id,
     projectId,
     kind: isIntake ? 'deidentify' : 'direct',
@@ -177,22 +170,22 @@ async function makeTask(parts: RunParts, job: ClaimedJob): Promise<ProcessTask> 
     limits: parts.limits,
     closedByClient: upload.closed,
   };
+  return { task, profileHash: profile.hash };
 }
 
 async function settleOutcome(
   parts: RunParts,
   job: ClaimedJob,
-  task: ProcessTask,
+  profileHash: string,
   outcome: ProcessOutcome,
 ): Promise<void> {
   switch (outcome.kind) {
     case 'sealed': {
-      const { hash } = await parts.facts.profileFor(job.upload.projectId);
       const { sha256, sizeBytes, sourceSha256, exclusions, report } = outcome;
       return publishSealed(parts, job, {
         name: `gpg-${job.member}/${outcome.name}`,
         recipients: outcome.recipientFingerprints.toSorted(),
-        profileHash: hash,
+        profileHash,
         sha256,
         sizeBytes,
         sourceSha256,
@@ -204,7 +197,7 @@ async function settleOutcome(
       return publishDirect(parts, job, outcome.sourceSha256);
     case 'held': {
       const { reason, detail, exclusions, sourceSha256 } = outcome;
-      if (reason === 'slip' && sourceSha256 !== undefined && task.kind === 'direct') {
+      if (reason === 'slip' && sourceSha256 !== undefined && job.upload.kind === 'direct') {
         const { directDicom } = await parts.facts.settingsFor(job.upload.projectId);
         if (directDicom === 'allow') return publishDirect(parts, job, sourceSha256);
       }

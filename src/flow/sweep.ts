@@ -2,7 +2,7 @@
 // without an owner, raw files that may go. Looks at disk and state, so nothing that is owed work is forgotten (SPEC 6).
 
 import { cut, isWhole, type Coverage } from '../core/coverage.ts';
-import { AppError } from '../core/errors.ts';
+import { codeOf } from '../core/errors.ts';
 import { maximumAttempts } from '../core/upload.ts';
 import { identityOf, isBeforeClaim, presumed } from './generations.ts';
 import { commitSealed, finish, removeLeftovers } from './publish.ts';
@@ -61,9 +61,9 @@ async function goOn(parts: RunParts, job: ClaimedJob, output: Output | undefined
       log.info({ job: job.id }, 'finished output taken over');
       return;
     }
-  } catch {
+  } catch (error) {
     // The output is not there or not whole: the job is done anew.
-    log.warn({ job: job.id }, 'recorded output could not be taken over');
+    log.warn({ job: job.id, code: codeOf(error) }, 'recorded output could not be taken over');
   }
   // A job that was in work each time the server died must not bring it down for ever.
   const ending: Ending =
@@ -236,7 +236,6 @@ async function drop(
   try {
     await parts.storage.dropSpool(area, name);
   } catch (error) {
-    const code = error instanceof AppError ? error.code : 'INTERNAL';
-    parts.log.warn({ area, code }, 'something in the spool could not be removed');
+    parts.log.warn({ area, code: codeOf(error) }, 'something in the spool could not be removed');
   }
 }

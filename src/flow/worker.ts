@@ -1,7 +1,7 @@
 // The loop that keeps everything moving: settles what is due, fills the worker threads, writes receipts, sweeps. All it
 // knows stands in the database, so it may be stopped at any point and started again.
 
-import { AppError } from '../core/errors.ts';
+import { AppError, codeOf, framesOf } from '../core/errors.ts';
 import type { ReceiptStore } from './ports/jobs.ts';
 import { writeReceipts } from './receipts.ts';
 import { runJob, takeNext, type RunParts } from './run-job.ts';
@@ -146,10 +146,8 @@ async function pause(parts: WorkerParts, ms: number, signal: AbortSignal): Promi
 }
 
 function tell(parts: WorkerParts, error: unknown, message: string): void {
-  const code = error instanceof AppError ? error.code : 'INTERNAL';
   const name = error instanceof Error ? error.name : typeof error;
-  const place = error instanceof Error ? error.stack?.split('\n').slice(1, 6).join(' <') : '';
-  parts.log.error({ code, error: name, at: place }, message);
+  parts.log.error({ code: codeOf(error), error: name, at: framesOf(error) }, message);
 }
 
 /** Jobs that wait for a recipient key or for a partner go on when there is one. */

@@ -2,7 +2,7 @@
 // last handle of the path ends.
 
 import { isWhole } from '../core/coverage.ts';
-import { AppError } from '../core/errors.ts';
+import { AppError, codeOf } from '../core/errors.ts';
 import { identityOf, type IntakeParts } from './generations.ts';
 import type { Writing } from './ports/intake.ts';
 import type { UploadChange } from './ports/jobs.ts';
@@ -78,7 +78,7 @@ function persist(parts: IntakeParts, group: WriterGroup, file: OpenFile): void {
       const identity = identityOf(await file.facts());
       await parts.uploads.persist(uploadId, group.certain(), false, identity);
     } catch (error) {
-      const code = error instanceof AppError ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       parts.log.warn({ upload: uploadId, code }, 'progress of an upload was not noted');
     } finally {
       group.persisting = undefined;

@@ -589,3 +589,58 @@ void tap.test('a file put into the outgoing folder by hand is looked at once', a
   await rig.run();
   t.match(await deliveries(rig), [{ path: 'plan.txt', sha256: sha256('by hand, changed') }]);
 });
+
+void tap.test('what a job records is the profile that was used, not a newer one', async (t) => {
+  const rig = await rigFor(t);
+  rig.processor.answer = (task, bytes) => {
+    rig.profile.hash = 'profile-2';
+    return seal(task, bytes);
+  };
+  await upload(rig, 'a.dcm', 'abc');
+  await rig.settle();
+  const [row] = await rig.desk.list();
+  t.match(await rig.desk.show(row?.id ?? ''), { state: 'published', profileHash: 'profile-1' });
+});
+
+void tap.test('many uploads with holes do not strand one whose CLOSE was lost', async (t) => {
+  const rig = await rigFor(t);
+  await upload(rig, 'whole.dcm', 'abc');
+  const lost = { state: 'partial', reason: 'disconnected' } as const;
+  await rig.db.updateTable('job').set(lost).execute();
+  await rig.db.updateTable('upload').set({ settleAt: null }).execute();
+  const row = await rig.db.selectFrom('upload').selectAll().executeTakeFirstOrThrow();
+  const job = await rig.db.selectFrom('job').selectAll().executeTakeFirstOrThrow();
+  const ids = Array.from({ length: 201 }, (_, i) => `holes-${i}`);
+  const touchedAt = row.touchedAt - 1;
+  const holes = ids.map((id) => ({ ...row, id, path: id, coverage: '[[0,1]]', touchedAt }));
+  await rig.db.insertInto('upload').values(holes).execute();
+  const jobs = ids.map((id) => ({ ...job, id, uploadId: id }));
+  await rig.db.insertInto('job').values(jobs).execute();
+  rig.clock.advance(11 * 60_000);
+  await rig.run();
+  await rig.settle();
+  t.equal((await rig.states())['whole.dcm'], 'published');
+});
+
+void tap.test('the log has places in code and never the words of a foreign error', async (t) => {
+  const rig = await rigFor(t);
+  const lines: string[] = [];
+  const tell = (fields: object, message: string): void => {
+    lines.push(JSON.stringify({ ...fields, message }));
+  };
+  const log = { debug: tell, info: tell, warn: tell, error: tell, child: () => log };
+  const words = (): Error => new Error('Wang Xiaodong\nPUMC-0099345\n  at home, 1971');
+  rig.processor.answer = () => Promise.reject(words());
+  const worker = createWorker({
+    ...rig.parts,
+    log,
+    receipts: { ...rig.parts.receipts, due: () => Promise.reject(words()) },
+  });
+  await upload(rig, 'a.dcm', 'abc');
+  rig.clock.advance(5001);
+  await worker.start();
+  while (lines.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  await worker.stop(0);
+  t.match(lines.join('\n'), /worker\.test/, 'the place is there');
+  t.notMatch(lines.join('\n'), /Wang|PUMC|home, 1971/);
+});

@@ -1,6 +1,6 @@
 // What any thrown thing means to a client. The only place where an unknown error becomes an answer; it is logged there.
 
-import { AppError } from '../../core/errors.ts';
+import { AppError, framesOf } from '../../core/errors.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 
 /** An AppError as it is; anything else is INTERNAL and leaves a line in the log without its text, which may hold a path. */
@@ -16,15 +16,6 @@ export function asFailure(error: unknown, log: Log, request: string): AppError {
     return error;
   }
   const kind = error instanceof Error ? error.constructor.name : typeof error;
-  const stack = error instanceof Error ? framesOf(error) : [];
-  log.error({ request, code: 'INTERNAL', kind, stack }, 'request failed');
+  log.error({ request, code: 'INTERNAL', kind, at: framesOf(error, 4) }, 'request failed');
   return new AppError('INTERNAL');
 }
-
-/** Where it happened, in our own files; never the message. */
-const framesOf = (error: Error): readonly string[] =>
-  (error.stack ?? '')
-    .split('\n')
-    .filter((line) => line.trimStart().startsWith('at '))
-    .slice(0, 4)
-    .map((line) => line.trim().replace(/\(?(?:file:\/\/)?\/.*\/(?=[^/]+:\d)/, '('));

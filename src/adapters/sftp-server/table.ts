@@ -1,5 +1,5 @@
 // The protocol as a table: one row a request, with what it acts on and the right that it needs there. One function
-// (session.ts, `permitted`) asks for permission; what is not in the table is refused.
+// (dispatch.ts, `permitted`) asks for permission; what is not in the table is refused.
 
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Place, Right } from '../../core/tree.ts';

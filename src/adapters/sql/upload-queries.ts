@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely';
 import type { UploadState } from '../../core/upload.ts';
 import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
 import { toUpload, type UploadRecord } from './moves.ts';
+import { sql } from './kysely.ts';
 import type { Database } from './schema.ts';
 
 type Queries = Pick<
@@ -143,6 +144,8 @@ const partials = async (
           .where('state', '=', 'partial')
           .$if(isQuiet, (q) => q.where('reason', '=', 'disconnected').where('attempts', '=', 0)),
       )
+      // Those with holes never settle by themselves: they must not fill the batch before those that do.
+      .$if(isQuiet, (q) => q.where('coverage', '=', oneRange))
       .where('touchedAt', '<=', before)
       .where('rawRemovedAt', 'is', null)
       .orderBy('touchedAt')
@@ -150,6 +153,9 @@ const partials = async (
       .limit(limit)
       .execute(),
   );
+
+/** As core/coverage's JSON has it: one run from the start to the end of the file. */
+const oneRange = sql<string>`'[[0,' || cast("sizeBytes" as text) || ']]'`;
 
 /** The newest generations alone: the raw file of an older one is not there any more. */
 const retained = async (

@@ -3,7 +3,7 @@
 // library's message may quote a value of a patient.
 
 import type { MessagePort } from 'node:worker_threads';
-import { AppError, type ErrorCode } from '../../core/errors.ts';
+import { AppError, framesOf, type ErrorCode } from '../../core/errors.ts';
 import type {
   ProcessOutcome,
   ProcessTask,
@@ -46,7 +46,9 @@ export type ToWorker =
   | { readonly kind: 'abort'; readonly error: ErrorOnTheWire };
 
 export function toWire(error: unknown): ErrorOnTheWire {
-  const frames = framesOf(error);
+  const frames = framesOf(error, 12)
+    .map((frame) => `    ${frame}`)
+    .join('\n');
   if (error instanceof AppError) {
     return { code: error.code, detail: error.detail, at: error.at, tag: error.tag, frames };
   }
@@ -63,11 +65,4 @@ export function fromWire(error: ErrorOnTheWire): AppError {
     ...(error.at === undefined ? {} : { at: error.at }),
     ...(error.tag === undefined ? {} : { tag: error.tag }),
   });
-}
-
-/** The lines of the stack that name places in code, without the message. */
-function framesOf(error: unknown): string {
-  const own = error instanceof Error ? (error.stack ?? '') : '';
-  const lines = own.split('\n').filter((line) => /^\s+at .*:\d+:\d+\)?$/.test(line));
-  return lines.slice(0, 12).join('\n');
 }
