@@ -10,6 +10,7 @@ import { createOutgoingRows } from './adapters/sql/outgoing.ts';
 import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
 import type { Base } from './app-base.ts';
+import { createPartnerAdmin } from './flow/admin/partners.ts';
 import { createReplicationDesk, type ReplicationDesk } from './flow/admin/replication.ts';
 import type { Log } from './flow/ports/clock.ts';
 import type { Remotes } from './flow/ports/replication.ts';
@@ -56,6 +57,7 @@ export function replicationDesk(base: Base): ReplicationDesk {
   return createReplicationDesk({
     site: config.site,
     partners: parts.partners,
+    allPartners: () => createPartnerAdmin(parts, 'cli').list(),
     deliveries: base.deliveries,
     remotes: remotesOf(base),
     withReplicator: async (work) => {

@@ -32,6 +32,7 @@ import { packageRoot } from './package-root.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 
 export type { MemberView } from './flow/admin/members.ts';
+export type { PartnerStanding } from './flow/admin/replication.ts';
 export type { PartnerView } from './flow/admin/partners.ts';
 export type { Project, Recipient } from './flow/ports/directory.ts';
 export type { AuditRow } from './adapters/sql/audit.ts';
@@ -118,7 +119,14 @@ export async function openApp(home: string): Promise<App> {
         return crosswalk.import(project.id, rows, 'cli', dates.wholeWeeks);
       },
     },
-    status: () => readStatus(parts, jobs, deliveries, isServed(paths.serveLock)),
+    status: async () =>
+      readStatus(parts, {
+        jobs,
+        deliveries,
+        partners: await createPartnerAdmin(parts, 'cli').list(),
+        serving: isServed(paths.serveLock),
+        hostKeys: await hostKeysOf(paths),
+      }),
     examine: () => examine(base),
     trace: async (file) => (await import('./adapters/sql/trace.ts')).traceFile(db, audit, file),
     describeProfile: async (name) => {

@@ -1,75 +1,13 @@
 #!/usr/bin/env node
-// The command line: parses, calls, prints. The only place where the exit code is set: 0 done, 1 it failed, 2 wrong usage.
+// The process of the command line. The only place where the exit code is set.
 
-import yargs from 'yargs';
-import { AppError } from '../core/errors.ts';
-import { commands } from './commands.ts';
-import { UsageError, warn } from './output.ts';
+import { runCommandLine } from './run.ts';
 
-/** yargs makes a list of an option that is repeated; these are never one. */
-const onlyOnce = [
-  ...['home', 'key', 'fingerprint', 'host', 'port', 'host-key', 'user', 'verify', 'site', 'listen'],
-  ...['profile', 'expires', 'reason', 'state', 'member', 'name', 'object', 'limit', 'direct-dicom'],
-] as const;
-
-/** Runs one command line; returns the exit code. */
-async function main(argv: readonly string[]): Promise<number> {
-  // What Clubhouse makes is for its own account alone, whatever library makes it.
-  process.umask(0o077);
-  const parser = yargs(argv)
-    .scriptName('clubhouse')
-    .usage(
-      '$0 <command>\n\nTwo research hospitals exchange DICOM images without leaking a patient.',
-    )
-    .option('home', {
-      type: 'string',
-      requiresArg: true,
-      global: true,
-      describe: 'Folder of the instance (else CLUBHOUSE_HOME, else the current folder)',
-    })
-    .parserConfiguration({ 'greedy-arrays': false, 'parse-positional-numbers': false })
-    .command([...commands])
-    .demandCommand(1, 'Which command?')
-    .check((argv) => {
-      const twice = onlyOnce.find((name) => Array.isArray(argv[name]));
-      if (twice !== undefined) throw new Error(`--${twice} is given twice`);
-      return true;
-    }, true)
-    .recommendCommands()
-    .strict()
-    .help()
-    .alias('help', 'h')
-    .wrap(100)
-    .exitProcess(false)
-    .fail((message, error) => {
-      // A message: wrong usage, found by yargs or by a check of ours. None: what a handler threw.
-      throw typeof message === 'string' ? new UsageError(message) : error;
-    });
-  try {
-    await parser.parseAsync();
-    return 0;
-  } catch (error) {
-    return tell(error);
-  }
-}
-
-function tell(error: unknown): number {
-  if (error instanceof UsageError || (error instanceof Error && error.name === 'YError')) {
-    warn(`${error.message.replaceAll('\n', '; ')} (see clubhouse --help)`);
-    return 2;
-  }
-  if (error instanceof AppError) {
-    warn(error.message);
-    return error.code === 'BAD_INPUT' ? 2 : 1;
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  warn(`an internal error${typeof code === 'string' ? ` (${code})` : ''}`);
-  return 1;
-}
-
+// What Clubhouse makes is for its own account alone, whatever library makes it.
+process.umask(0o077);
 // `clubhouse … | head` closes the pipe early: that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -2,7 +2,6 @@
 // a terminal. A command prints what it did in one line; --json is a whole array or object with stable names.
 
 import { createInterface } from 'node:readline/promises';
-import { AppError } from '../core/errors.ts';
 
 /** Wrong usage that yargs cannot see: exit 2. */
 export class UsageError extends Error {}
@@ -53,36 +52,63 @@ const visible = (text: string): string =>
 
 export const isTerminal = (): boolean => process.stdin.isTTY && process.stdout.isTTY;
 
-/** Asks on the terminal, with what is typed shown. */
+/** Asks on the terminal, with what is typed shown. Throws GivenUp. */
 export async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stdout });
+  const gone = new Promise<never>((_, reject) => lines.once('close', () => reject(new GivenUp())));
   try {
-    return await lines.question(question);
+    return await Promise.race([lines.question(question), gone]);
   } finally {
     lines.close();
   }
 }
 
-/** Asks for a secret on the terminal; what is typed is not shown. */
+/** Ctrl-C or the end of the input at a question: exit 1, nothing was changed. */
+export class GivenUp extends Error {}
+
+/** What came after the line that a question took: somebody types ahead, or pastes two lines. */
+let typedAhead = '';
+
+/** Asks for a secret on the terminal; what is typed is not shown. Throws GivenUp. */
 export async function askHidden(question: string): Promise<string> {
   process.stdout.write(question);
   process.stdin.setRawMode(true);
-  let typed = '';
   try {
-    for await (const chunk of process.stdin) {
-      for (const key of String(chunk)) {
-        if (key === '\r' || key === '\n') return typed;
-        if (key === '\u0003' || key === '\u0004') {
-          throw new AppError('BAD_INPUT', { detail: 'given up at the prompt' });
-        }
-        typed = key === '\u007f' || key === '\b' ? typed.slice(0, -1) : typed + key;
-      }
-    }
-    return typed;
+    return await lineUnseen();
   } finally {
     process.stdin.setRawMode(false);
+    process.stdin.pause();
     process.stdout.write('\n');
   }
+}
+
+/** Reads keys up to Return. The stream stays open, since another question may follow. */
+function lineUnseen(): Promise<string> {
+  const { stdin } = process;
+  const typed: string[] = [];
+  return new Promise((resolve, reject) => {
+    const finish = (end: () => void): void => {
+      stdin.off('data', read).off('end', gone);
+      end();
+    };
+    const gone = (): void => finish(() => reject(new GivenUp()));
+    const read = (chunk: string): void => {
+      const keys = Array.from(chunk);
+      for (const [i, key] of keys.entries()) {
+        if (key === '\r' || key === '\n') {
+          typedAhead = keys.slice(i + 1).join('');
+          return finish(() => resolve(typed.join('')));
+        }
+        if (key === '\u0003' || key === '\u0004') return gone();
+        if (key === '\u007f' || key === '\b') typed.pop();
+        else typed.push(key);
+      }
+    };
+    stdin.setEncoding('utf8').on('data', read).on('end', gone).resume();
+    const ahead = typedAhead;
+    typedAhead = '';
+    read(ahead);
+  });
 }
 
 /** Everything on standard input. */

@@ -1,42 +1,17 @@
-// The command line through the built binary: what it makes on the disk, what it prints, how it ends.
+// The command line: what it makes on the disk, what it prints, how it ends.
 
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { generateKey } from 'openpgp';
 import ssh2 from 'ssh2';
 import t from 'tap';
-
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the binary; standard input is never a terminal here. */
-function run(args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(input);
-  return new Promise((resolve) => {
-    child.on('close', (code) => resolve({ code, out, err }));
-  });
-}
-
-// Some thirty processes, one after the other, on a machine that may have other things to do.
-t.setTimeout(180_000);
+import { here, run, type Ended } from '../support/command-line.ts';
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
-const clubhouse = (args: readonly string[], input = ''): Promise<Ended> =>
-  run([...args, '--home', home], input);
+const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>
+  input === undefined ? here([...args, '--home', home]) : run([...args, '--home', home], input);
 const json = async <T>(args: readonly string[]): Promise<T> =>
   JSON.parse((await clubhouse([...args, '--json'])).out) as T;
 const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
@@ -68,7 +43,7 @@ await t.test(
     ]);
     t.match(await readFile(join(home, 'config/clubhouse.yaml'), 'utf8'), /^site: PUHSC$/m);
     const master = await readFile(join(home, 'keys/master.key'), 'utf8');
-    const again = await run(['--home', home, 'init', '--site', 'UMHS']);
+    const again = await here(['--home', home, 'init', '--site', 'UMHS']);
     t.equal(again.code, 1);
     t.match(again.err, /init overwrites nothing/);
     t.equal(await readFile(join(home, 'keys/master.key'), 'utf8'), master);
@@ -114,10 +89,12 @@ await t.test('a recipient key needs its whole fingerprint, told by somebody', as
   const right = key.getFingerprint().toUpperCase();
   const add = ['recipient', 'add', '--project', 'brain', '--partner', 'UMHS', '--key', file];
   const wrong = right.replace(/./g, (digit) => (digit === '0' ? '1' : '0'));
-  for (const more of [[], ['--fingerprint', right.slice(-16)], ['--fingerprint', wrong]]) {
+  for (const more of [[], ['--fingerprint', right.slice(-16)], ['--fingerprint', 'hello']]) {
     const done = await clubhouse([...add, ...more]);
     t.equal(done.code, 2, done.err);
   }
+  const another = await clubhouse([...add, '--fingerprint', wrong]);
+  t.match(another, { code: 1, err: /is not the one that was given; nothing was added/ });
   t.same(await json(['recipient', 'list']), [], 'nothing was added');
   const typed = `0x${right.toLowerCase().replace(/(.{4})/g, '$1 ')}`;
   const done = await clubhouse([...add, '--fingerprint', typed]);

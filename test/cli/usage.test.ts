@@ -1,43 +1,18 @@
-// Wrong usage through the built binary: one clear line, the right exit code, nothing changed; and the help.
+// Wrong usage: one clear line, the right exit code, nothing changed; and the help.
 
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import ssh2 from 'ssh2';
 import t from 'tap';
 import yargs from 'yargs';
 import { commands } from '../../src/cli/commands.ts';
-
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the binary; standard input is never a terminal here. */
-function run(args: readonly string[], input = ''): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args]);
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(input);
-  return new Promise((resolve) => {
-    child.on('close', (code) => resolve({ code, out, err }));
-  });
-}
-
-// Some twenty processes, one after the other, on a machine that may have other things to do.
-t.setTimeout(180_000);
+import { here, run, type Ended } from '../support/command-line.ts';
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
-const clubhouse = (args: readonly string[], input = ''): Promise<Ended> =>
-  run([...args, '--home', home], input);
+const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>
+  input === undefined ? here([...args, '--home', home]) : run([...args, '--home', home], input);
 const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
 
 await clubhouse(['init']);
@@ -118,6 +93,12 @@ for (const { name, args, code, err, input } of refusals) {
     t.notMatch(done.err, /\n.|hunter2|at .*\.js|PRIVATE KEY/, 'one line, no stack, no secret');
   });
 }
+
+await t.test('the binary ends with the same codes', async (t) => {
+  t.match(await run(['status', '--home', home]), { code: 0, err: '' });
+  t.match(await run(['status', '--home', join(home, 'data')]), { code: 1, out: '' });
+  t.match(await run(['job', 'list', '--al', '--home', home]), { code: 2, out: '' });
+});
 
 await t.test('what was refused is not there', async (t) => {
   t.same((await readdir(join(home, 'data/home'))).sort(), ['ji_brain']);

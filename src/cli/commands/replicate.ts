@@ -1,8 +1,31 @@
 // `clubhouse replicate`: what goes to the partners.
 
+import type { PartnerStanding } from '../../app.ts';
 import { AppError } from '../../core/errors.ts';
 import { manyOf, onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
+
+/** Lines on a terminal; --json has them all. */
+const shownTroubles = 100;
+
+const toJson = ({ alarm, oldestPendingAt, ...row }: PartnerStanding): object => ({
+  ...row,
+  alarm: alarm === undefined ? null : { ...alarm, at: iso(alarm.at) },
+  oldestPendingAt: iso(oldestPendingAt),
+  lastPassAt: iso(row.lastPassAt),
+  lastSuccessAt: iso(row.lastSuccessAt),
+  passes: row.passes.map((pass) => ({
+    ...pass,
+    startedAt: iso(pass.startedAt),
+    endedAt: iso(pass.endedAt),
+    error: pass.error ?? null,
+  })),
+  troubles: row.troubles.map((one) => ({
+    ...one,
+    reason: one.reason ?? null,
+    dueAt: iso(one.dueAt),
+  })),
+});
 
 export const replicateCommand: Noun = {
   builder: (y) =>
@@ -43,40 +66,22 @@ export const replicateCommand: Noun = {
             .option('json', { type: 'boolean', default: false, describe: 'For programs' })
             .example('$0 replicate status', ''),
         onApp(async (app, args) => {
-          const { partners, troubles } = await app.replication.status();
-          if (args.json) {
-            return printJson({
-              partners: partners.map(({ passes, oldestPendingAt, ...row }) => ({
-                ...row,
-                oldestPendingAt: iso(oldestPendingAt),
-                passes: passes.map((pass) => ({
-                  ...pass,
-                  startedAt: iso(pass.startedAt),
-                  endedAt: iso(pass.endedAt),
-                  error: pass.error ?? null,
-                })),
-              })),
-              troubles: troubles.map((one) => ({
-                ...one,
-                reason: one.reason ?? null,
-                dueAt: iso(one.dueAt),
-              })),
-            });
-          }
+          const all = await app.replication.status();
+          if (args.json) return printJson(all.map(toJson));
           printTable(
-            ['PARTNER', 'TO SEND', 'DELIVERED', 'FAILED', 'CONFLICT', 'LAST PASS', 'ERROR'],
-            partners.map((p) => [
+            ['PARTNER', 'TO SEND', 'DELIVERED', 'FAILED', 'CONFLICT', 'LAST PASS', 'ALARM'],
+            all.map((p) => [
               p.partner,
               String(p.pending),
               String(p.delivered),
               String(p.failed),
               String(p.conflict),
-              shortTime(p.passes[0]?.startedAt),
-              p.passes[0]?.error ?? '',
+              shortTime(p.lastPassAt),
+              p.alarm?.code ?? '',
             ]),
-            'Nothing was owed to a partner yet.',
+            'No partners yet; see clubhouse partner add --help.',
           );
-          for (const one of troubles) {
+          for (const one of all.flatMap((p) => p.troubles).slice(0, shownTroubles)) {
             print(`! ${one.partner} ${one.path}: ${one.state} ${one.reason ?? ''}`.trimEnd());
           }
         }),

@@ -18,11 +18,16 @@ export const statusCommand: Noun = {
     }
     const runs = status.serving ? 'serve runs' : 'serve does not run';
     print(`${status.site}: ${runs}; ${status.projects} projects, ${status.users} users`);
+    for (const hostKey of status.hostKeys) print(`host key ${hostKey}`);
     const counts = Object.entries(status.jobs).filter(([, count]) => count > 0);
     print(`jobs: ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none'}`);
     for (const partner of status.partners) {
       const last = shortTime(partner.lastSuccessAt);
-      print(`partner ${partner.code}: ${partner.pending} to send, last good pass ${last}`);
+      const failed = partner.failed === 0 ? '' : `, ${partner.failed} failed`;
+      const alarm = partner.alarm === null ? '' : `; ALARM ${partner.alarm}`;
+      print(
+        `partner ${partner.code}: ${partner.pending} to send${failed}, last good pass ${last}${alarm}`,
+      );
     }
     for (const line of status.attention) print(`! ${line}`);
   }),

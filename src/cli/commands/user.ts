@@ -1,6 +1,6 @@
 // `clubhouse user`: the members' accounts.
 
-import type { MemberView } from '../../app.ts';
+import type { App, MemberView } from '../../app.ts';
 import { manyOf, onApp, readDate, readInput, readPassword, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError, warn } from '../output.ts';
 import { userKeyCommand } from './user-key.ts';
@@ -38,6 +38,24 @@ function warnAboutPassword(password: string | undefined): void {
   }
 }
 
+/** From standard input; else a new account that has no key is asked for one on a terminal. */
+async function passwordFor(
+  app: App,
+  args: {
+    readonly name: string;
+    readonly project: readonly string[] | undefined;
+    passwordStdin: boolean;
+  },
+  hasKey: boolean,
+): Promise<string | undefined> {
+  const { name, passwordStdin } = args;
+  if (passwordStdin) return readPassword(true, '');
+  if (hasKey || (await app.members.list()).some((member) => member.name === name)) return undefined;
+  // Nobody should type a password twice and then hear that the project does not exist.
+  for (const project of manyOf(args.project)) await app.projects.show(project);
+  return readPassword(false, `Password for ${name} (Return alone: none yet): `);
+}
+
 export const userCommand: Noun = {
   builder: (y) =>
     y
@@ -65,13 +83,14 @@ export const userCommand: Noun = {
               describe: 'Last day of the account, e.g. 2026-12-31, or never',
             })
             .example('$0 user add alice --project brain --key alice.pub', '')
+            .example('$0 user add bob --project brain', 'asks for a password on the terminal')
             .example('$0 user add bob --project brain --password-stdin < secret.txt', ''),
         onApp(async (app, args) => {
           if (args.key === '-' && args.passwordStdin) {
             throw new UsageError('--key - and --password-stdin cannot both read standard input');
           }
           const key = args.key === undefined ? undefined : await readInput(args.key);
-          const password = args.passwordStdin ? await readPassword(true, '') : undefined;
+          const password = await passwordFor(app, args, key !== undefined);
           warnAboutPassword(password);
           const { member, isNew } = await app.members.add({
             name: args.name,

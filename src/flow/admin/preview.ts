@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
-import { tagOf, type Tag } from '../../core/dicom/dataset.ts';
+import { parseTag } from '../../core/dicom/dataset.ts';
 import { keywordOf } from '../../core/dicom/dictionary.ts';
 import type { Profile } from '../../core/deid/profile.ts';
 import type { Crosswalk, Encryptor, ProcessLimits, ProcessOutcome } from '../ports/processing.ts';
@@ -66,10 +66,6 @@ const nowhere: Encryptor = {
     return Promise.resolve({ message, fingerprints: [] });
   },
 };
-
-/** `(0010,0020)` as a number. */
-const parseTag = (text: string): Tag =>
-  tagOf(Number.parseInt(text.slice(1, 5), 16), Number.parseInt(text.slice(6, 10), 16));
 
 const madeUp: Crosswalk = {
   resolve: (_projectId, _identity, { prefix }) =>

@@ -2,6 +2,7 @@
 
 import { checkName, checkSite } from '../../core/codes.ts';
 import { AppError } from '../../core/errors.ts';
+import { sharedFolder } from '../../core/tree.ts';
 import type { Project, ProjectChange, ProjectSettings } from '../ports/directory.ts';
 import { knownSites, needProject, type AdminParts } from './parts.ts';
 
@@ -84,10 +85,9 @@ export async function checkPartner(parts: AdminParts, code: string): Promise<str
 }
 
 async function makeFolders(parts: AdminParts, project: Project): Promise<void> {
-  const clubHouse = `ji_${project.name}/club_house`;
-  await parts.files.ensureFolder(clubHouse);
+  await parts.files.ensureFolder(`ji_${project.name}/club_house`);
   for (const partner of project.partners) {
-    await parts.files.ensureFolder(`${clubHouse}/From_${parts.site}_To_${partner}`);
-    await parts.files.ensureFolder(`${clubHouse}/From_${partner}_To_${parts.site}`);
+    await parts.files.ensureFolder(sharedFolder(project.name, parts.site, partner));
+    await parts.files.ensureFolder(sharedFolder(project.name, partner, parts.site));
   }
 }

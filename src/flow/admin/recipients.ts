@@ -10,7 +10,7 @@ import { checkPartner } from './projects.ts';
 export interface RecipientAdmin {
   /** What is in the file, judged, before anything is kept. Throws RECIPIENT_KEY. */
   inspect(file: Uint8Array): Promise<RecipientKey>;
-  /** `confirmed`: the fingerprint as a person gave it. BAD_INPUT when it is not that of the key. */
+  /** `confirmed`: the fingerprint as a person gave it. BAD_INPUT when it is none, RECIPIENT_KEY when it is another's. */
   add(request: {
     readonly project: string;
     readonly partner: string;
@@ -35,7 +35,7 @@ const plain = (fingerprint: string): string =>
     .replace(/[\s:]/g, '')
     .toUpperCase();
 
-/** Throws BAD_INPUT unless both are the same whole fingerprint. A short key ID can be forged and does not count. */
+/** Throws BAD_INPUT unless a whole fingerprint is given (a short key ID can be forged), RECIPIENT_KEY when it is another's. */
 export function confirmFingerprint(given: string, actual: string): void {
   if (!/^([0-9A-F]{40}|[0-9A-F]{64})$/.test(plain(given))) {
     throw new AppError('BAD_INPUT', {
@@ -43,8 +43,8 @@ export function confirmFingerprint(given: string, actual: string): void {
     });
   }
   if (plain(given) !== plain(actual)) {
-    throw new AppError('BAD_INPUT', {
-      detail: `the key has the fingerprint ${actual}, which is not the one that was given; nothing was added`,
+    throw new AppError('RECIPIENT_KEY', {
+      detail: `it has the fingerprint ${actual}, which is not the one that was given; nothing was added`,
     });
   }
 }

@@ -3,12 +3,15 @@
 import type { UploadState } from '../../core/upload.ts';
 import type { Deliveries } from '../ports/deliveries.ts';
 import type { JobDesk } from '../ports/jobs.ts';
+import type { Partner } from '../ports/partners.ts';
 import type { AdminParts } from './parts.ts';
 
 export interface Status {
   readonly site: string;
   /** Does `clubhouse serve` run? */
   readonly serving: boolean;
+  /** One line a key: name of its file and `SHA256:…`. */
+  readonly hostKeys: readonly string[];
   readonly projects: number;
   readonly users: number;
   readonly jobs: Readonly<Record<UploadState, number>>;
@@ -27,14 +30,20 @@ const dayMs = 86_400_000;
 
 export async function readStatus(
   parts: AdminParts,
-  jobs: JobDesk,
-  deliveries: Deliveries,
-  serving: boolean,
+  now: {
+    readonly jobs: JobDesk;
+    readonly deliveries: Deliveries;
+    /** Also those that only a project names. */
+    readonly partners: readonly Partner[];
+    readonly serving: boolean;
+    readonly hostKeys: readonly string[];
+  },
 ): Promise<Status> {
+  const { jobs, deliveries, serving, hostKeys } = now;
   const projects = (await parts.projects.list()).filter((project) => project.state === 'active');
   const counts = await jobs.counts();
   const owed = await deliveries.counts();
-  const partners = (await parts.partners.list()).map((partner) => {
+  const partners = now.partners.map((partner) => {
     const mine = owed.find((row) => row.partner === partner.code);
     return {
       code: partner.code,
@@ -57,6 +66,7 @@ export async function readStatus(
   return {
     site: parts.site,
     serving,
+    hostKeys,
     projects: projects.length,
     users,
     jobs: counts,
