@@ -7,7 +7,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { generateKey, readPrivateKey, revokeKey, type PrivateKey } from 'openpgp';
+import {
+  decrypt as decryptMessage,
+  generateKey,
+  readMessage,
+  readPrivateKey,
+  revokeKey,
+  type PrivateKey,
+} from 'openpgp';
 import { encryptor } from '../../src/adapters/openpgp/encryptor.ts';
 import { inspectRecipientKey, recipientKeys } from '../../src/adapters/openpgp/recipient-keys.ts';
 import { asClean, type Clean } from '../../src/core/bytes.ts';
@@ -81,6 +88,77 @@ void t.test('gpg decrypts what was sealed, whatever the kind of the key', async 
       t.ok(bytes.equals(await decrypt(path)), `${kind}, ${size} bytes`);
       await rm(path);
     }
+  }
+});
+
+/** Where the length of a part, or the header that tells it, changes: 6 bytes of the first part are no data. */
+const part = 2 ** 18;
+const edges = [
+  ...[0, 1, 2, 185, 186, 187, 8377, 8378, 8379],
+  ...[part - 31, part - 26, part - 22, part - 7, part - 6, part - 5, part, part + 1],
+  ...[2 * part - 6, 2 * part - 5, 2 * part, 4 * part - 6, 4 * part, 5 * part + 17],
+];
+
+void t.test('bodies that end where a part ends come out whole in openpgp.js and gpg', async (t) => {
+  const own = await generateKey({ userIDs: [{ name: 'Own' }], format: 'object' });
+  const recipients = [made['curve 25519'], own.publicKey.armor()];
+  for (const size of edges) {
+    const bytes = randomBytes(size);
+    const { path } = await sealToFile(bytes, recipients, 'edge.gpg');
+    const binaryMessage = new Uint8Array(await readFile(path));
+    const { data } = await decryptMessage({
+      message: await readMessage({ binaryMessage }),
+      decryptionKeys: own.privateKey,
+      format: 'binary',
+    });
+    t.ok(bytes.equals(data as Uint8Array), `${size} bytes in openpgp.js`);
+    if (size % part > 8378 || size < 2) {
+      t.ok(bytes.equals(await decrypt(path)), `${size} bytes in gpg`);
+    }
+  }
+});
+
+void t.test('the size of the pieces of a body does not show in the message', async (t) => {
+  const bytes = randomBytes(part + 1000);
+  const lengths = new Set<number>();
+  for (const pieceBytes of [61, 4099, part, bytes.length]) {
+    const { message } = await encryptor.seal(pieces(bytes, pieceBytes), [made.RSA], never);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of message) chunks.push(chunk);
+    const path = join(folder, 'pieces.gpg');
+    await writeFile(path, Buffer.concat(chunks));
+    lengths.add(Buffer.concat(chunks).length);
+    t.ok(bytes.equals(await decrypt(path)), `pieces of ${pieceBytes} bytes`);
+  }
+  t.equal(lengths.size, 1);
+});
+
+void t.test('messages that are made at the same time do not mix', async (t) => {
+  const bodies = [1, 2, 3, 4].map((n) => Buffer.alloc(3 * part + n, n));
+  const made4 = await Promise.all(
+    bodies.map(async (body, n) => sealToFile(body, [made['curve 25519']], `mix-${n}.gpg`)),
+  );
+  for (const [n, { path }] of made4.entries()) {
+    t.ok(bodies[n]?.equals(await decrypt(path)));
+  }
+  const heads = await Promise.all(made4.map(async ({ path }) => readFile(path, 'latin1')));
+  t.equal(new Set(heads.map((text) => text.slice(-40))).size, 4, 'no two are alike');
+});
+
+void t.test('gpg refuses a message that was changed or cut anywhere', async (t) => {
+  const { path } = await sealToFile(randomBytes(2 * part), [made['curve 25519']], 'whole.gpg');
+  const whole = await readFile(path);
+  const changed = join(folder, 'changed.gpg');
+  const places = [200, part, part + 300, whole.length - 30, whole.length - 1];
+  for (const at of places) {
+    const bytes = Buffer.from(whole);
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(changed, bytes);
+    await t.rejects(decrypt(changed), /gpg ended with 2/, `byte ${at} of ${whole.length}`);
+  }
+  for (const length of [part, whole.length - 22, whole.length - 1]) {
+    await writeFile(changed, whole.subarray(0, length));
+    await t.rejects(decrypt(changed), /gpg ended with 2/, `cut to ${length}`);
   }
 });
 
