@@ -15,16 +15,17 @@ export interface Ended {
 
 /** Runs one command line here. Nothing else may print meanwhile; standard input is never a terminal. */
 export async function here(args: readonly string[]): Promise<Ended> {
-  const [toOut, toErr] = [process.stdout.write, process.stderr.write];
+  const { stdout, stderr } = process;
+  const [toOut, toErr] = [stdout.write.bind(stdout), stderr.write.bind(stderr)];
   const umask = process.umask(0o077);
   const wasTerminal = process.stdin.isTTY;
   let [out, err] = ['', ''];
   process.stdin.isTTY = false;
-  process.stdout.write = (text: string | Uint8Array): boolean => {
+  stdout.write = (text: string | Uint8Array): boolean => {
     out += String(text);
     return true;
   };
-  process.stderr.write = (text: string | Uint8Array): boolean => {
+  stderr.write = (text: string | Uint8Array): boolean => {
     err += String(text);
     return true;
   };
@@ -32,8 +33,8 @@ export async function here(args: readonly string[]): Promise<Ended> {
     const code = await runCommandLine(args);
     return { code, out, err };
   } finally {
-    process.stdout.write = toOut;
-    process.stderr.write = toErr;
+    stdout.write = toOut;
+    stderr.write = toErr;
     process.stdin.isTTY = wasTerminal;
     process.umask(umask);
   }
