@@ -201,13 +201,19 @@ function partnerFolders(
   const all = partners
     .filter((partner) => partner !== site)
     .flatMap((partner) => [
-      { name: `From_${site}_To_${partner}`, area: 'outgoing' as const, partner },
-      { name: `From_${partner}_To_${site}`, area: 'incoming' as const, partner },
+      { name: sharedName(site, partner), area: 'outgoing' as const, partner },
+      { name: sharedName(partner, site), area: 'incoming' as const, partner },
     ]);
   return viewer.kind === 'member'
     ? all
     : all.filter(({ area, partner }) => area === 'incoming' && partner === viewer.name);
 }
+
+const sharedName = (from: string, to: string): string => `From_${from}_To_${to}`;
+
+/** A shared folder of a project (without `ji_`), below data/home here and below `/home/` at the partner, which has the same. */
+export const sharedFolder = (project: string, from: string, to: string): string =>
+  `ji_${project}/club_house/${sharedName(from, to)}`;
 
 /** The folders below data/home that must be there for this viewer. */
 export function fixedFolders(viewer: Viewer, site: string): readonly string[] {

@@ -2,13 +2,13 @@
 // deliveries that were missed. Cheap between its full rounds: a folder whose time did not change is not listed again.
 
 import { AppError } from '../core/errors.ts';
+import { sharedFolder } from '../core/tree.ts';
 import { isTemporaryName } from '../core/upload.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { FoundFile, OutgoingRows } from './ports/deliveries.ts';
 import type { UploadStore } from './ports/jobs.ts';
 import type { Partner, Partners } from './ports/partners.ts';
 import type { DirectoryEntry, Storage } from './ports/storage.ts';
-import { outgoingFolder } from './push.ts';
 
 export interface ScanParts {
   readonly site: string;
@@ -79,7 +79,7 @@ async function scanProject(
   memory: Memory,
   signal: AbortSignal,
 ): Promise<number> {
-  const root = outgoingFolder(parts.site, place.project, place.partner);
+  const root = sharedFolder(place.project, parts.site, place.partner);
   const queue = [root];
   let strangers = 0;
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {

@@ -2,9 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
+import { sharedFolder } from '../core/tree.ts';
 import type { Partners } from './ports/partners.ts';
 import type { Remote, Remotes } from './ports/replication.ts';
-import { outgoingFolder } from './push.ts';
 
 export interface PartnerTest {
   /** As presented and equal to the pinned one. */
@@ -29,7 +29,7 @@ export async function testPartner(
   const remote = await parts.remotes.connect(partner.address, signal);
   try {
     if (project !== undefined) {
-      await tryToWrite(remote, `/home/${outgoingFolder(parts.site, project.name, code)}`, signal);
+      await tryToWrite(remote, `/home/${sharedFolder(project.name, parts.site, code)}`, signal);
     }
     const byReading = partner.verify === 'size' ? 'size' : 'read-back';
     return {

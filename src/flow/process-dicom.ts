@@ -7,17 +7,10 @@ import type { ActionCounts } from '../core/deid/deid-work.ts';
 import { deidentify, type DeidResult } from '../core/deid/deidentify.ts';
 import { findLeaks } from '../core/deid/leak-check.ts';
 import { collectTerms, mergeTerms, type LeakTerms } from '../core/deid/leak-terms.ts';
-import type { FilePolicy } from '../core/deid/policy.ts';
+import { isKeptBy, type FilePolicy } from '../core/deid/policy.ts';
 import { charsetsOf } from '../core/deid/reading.ts';
 import { readIdentity } from '../core/deid/subject.ts';
-import {
-  formatTag,
-  type DataSet,
-  type FileHead,
-  type Tag,
-  type WalkerEvent,
-} from '../core/dicom/dataset.ts';
-import { lookup } from '../core/dicom/dictionary.ts';
+import { formatTag, type DataSet, type FileHead, type WalkerEvent } from '../core/dicom/dataset.ts';
 import { explicitLittleEndianUID } from '../core/dicom/transfer-syntax.ts';
 import { walk } from '../core/dicom/walk.ts';
 import { writeBulkHeader, writeDataSet, writeHead } from '../core/dicom/writer.ts';
@@ -100,7 +93,7 @@ async function judgeHeader(
   if (clean.hold !== undefined) throw new Held(clean.hold.reason, formatTag(clean.hold.tag));
   const headBytes = writeHead(head, clean);
   const headerBytes = writeDataSet(clean.dataset, head.encoding);
-  const terms = collectTerms(header, { isKept: isKept(policy) });
+  const terms = collectTerms(header, { isKept: isKeptBy(policy) });
   const facts = { subjectCode: subject.code, dataset: clean.dataset, terms };
   const file = { head, header, policy, subject, clean, headBytes, headerBytes, facts };
   checkLeaks(file, headerBytes, terms, context);
@@ -114,13 +107,6 @@ async function subjectFor(header: DataSet, context: ProcessContext): Promise<Sub
   if (answer.kind === 'held') throw new Held(answer.reason);
   return answer.subject;
 }
-
-const isKept =
-  (policy: FilePolicy) =>
-  (tag: Tag): boolean => {
-    const vr = lookup(tag)?.vrs[0] ?? 'UN';
-    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
-  };
 
 /** The second look by other code (SPEC 7). `part`: the written header or trailer. */
 function checkLeaks(
@@ -193,7 +179,7 @@ function rewriteTrailer(
   counts.push(clean.actions);
   if (clean.dataset.elements.length === 0) return new Uint8Array(0);
   const written = writeDataSet(clean.dataset, head.encoding);
-  const how = { isKept: isKept(policy), charset: charsetsOf(header) };
+  const how = { isKept: isKeptBy(policy), charset: charsetsOf(header) };
   const terms = mergeTerms(file.facts.terms, collectTerms(dataset, how));
   checkLeaks(file, written, terms, context);
   return written;

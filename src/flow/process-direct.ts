@@ -4,19 +4,20 @@
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { walk } from '../core/dicom/walk.ts';
+import { ZipRefusal } from '../core/zip-refusal.ts';
 import type { ProcessOutcome } from './ports/processing.ts';
 import type { ZipSource } from './ports/zip.ts';
 import type { ProcessContext, Work } from './process-context.ts';
-import { Held } from './process-hold.ts';
+import { Held, stopOf } from './process-hold.ts';
 import { writeScratch } from './process-scratch.ts';
 import { looksLike, peekBytes, type Looks } from './process-sniff.ts';
-import { bytesOf } from './process-source.ts';
+import { bytesOf, type Bytes } from './process-source.ts';
 
 /** Throws Held (`slip`, `zip-…`), ZipRefusal, DICOM_TRUNCATED or ZIP_TRUNCATED. */
 export async function processDirect(looks: Looks, work: Work): Promise<ProcessOutcome> {
   const { context, source, bytes } = work;
   if (looks === 'dicom') await refuseDicom(bytes.chunks(), context);
-  if (looks === 'damaged' && !context.isReleased('slip')) throw new Held('slip');
+  if (looks === 'damaged') throw damaged(context);
   if (looks === 'zip') {
     const { deps, task } = context;
     const zip = await deps.zips.open(task.source, task.limits);
@@ -24,6 +25,10 @@ export async function processDirect(looks: Looks, work: Work): Promise<ProcessOu
   }
   return { kind: 'passed', sourceSha256: await source.sha256() };
 }
+
+/** A release never passes on what cannot be parsed (SPEC 5). */
+const damaged = (context: ProcessContext, where?: string): Held =>
+  new Held(context.isReleased('slip') ? 'not-parseable' : 'slip', where);
 
 /** A released one goes on, if it is whole. */
 async function refuseDicom(
@@ -40,9 +45,8 @@ async function searchZip(zip: ZipSource, context: ProcessContext, depth: number)
       const bytes = bytesOf(zip.read(entry, context.signal));
       try {
         const looks = looksLike(await bytes.peek(peekBytes));
-        if ((looks === 'dicom' || looks === 'damaged') && !context.isReleased('slip')) {
-          throw new Held('slip', `entry ${entry.index}`);
-        }
+        if (looks === 'damaged') throw damaged(context, `entry ${entry.index}`);
+        if (looks === 'dicom') await refuseEntry(bytes, context, `entry ${entry.index}`);
         if (looks === 'zip') await searchNested(zip, bytes.chunks(), context, depth);
         await bytes.drain();
       } finally {
@@ -51,6 +55,17 @@ async function searchZip(zip: ZipSource, context: ProcessContext, depth: number)
     }
   } finally {
     await zip.close();
+  }
+}
+
+async function refuseEntry(bytes: Bytes, context: ProcessContext, where: string): Promise<void> {
+  if (!context.isReleased('slip')) throw new Held('slip', where);
+  try {
+    await refuseDicom(bytes.chunks(), context);
+  } catch (error) {
+    // Also one that ends too early: the zip around it is whole, so nothing more will come.
+    const isContent = stopOf(error) !== undefined && !(error instanceof ZipRefusal);
+    throw isContent ? new Held('not-parseable', where) : error;
   }
 }
 

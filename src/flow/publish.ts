@@ -2,6 +2,7 @@
 // recorded tells whether the file that lies there is the one that was meant (FACTS 6).
 
 import { AppError } from '../core/errors.ts';
+import { sharedFolder } from '../core/tree.ts';
 import { identityOf } from './generations.ts';
 import type { Gate } from './gate.ts';
 import type { ClaimedJob, Ending, JobStore, Output, UploadStore } from './ports/jobs.ts';
@@ -15,11 +16,6 @@ export interface PublishParts {
   /** Our own code. */
   readonly site: string;
 }
-
-export const outgoingFolder = (
-  site: string,
-  job: { readonly project: string; readonly partner: string },
-): string => `ji_${job.project}/club_house/From_${site}_To_${job.partner}`;
 
 /** Ends the lease and gives the claim back. */
 export async function finish(
@@ -58,7 +54,7 @@ const onePublisher = <T>(
 async function commit(parts: PublishParts, job: ClaimedJob, output: Output): Promise<void> {
   const { storage } = parts;
   const { isOvertaken, isTaken, predecessor } = await parts.jobs.standing(job.id);
-  const folder = outgoingFolder(parts.site, job);
+  const folder = sharedFolder(job.project, parts.site, job.partner);
   const path = `${folder}/${output.name}`;
   if (isOvertaken) {
     await storage.dropSpool('outputs', job.id);
@@ -97,7 +93,7 @@ export const publishDirect = (
     const path = upload?.path ?? job.upload.path;
     const facts = await parts.storage.facts(path);
     const { isOvertaken } = await parts.jobs.standing(job.id);
-    const folder = `${outgoingFolder(parts.site, job)}/`;
+    const folder = `${sharedFolder(job.project, parts.site, job.partner)}/`;
     if (isOvertaken) return finish(parts, job, { state: 'superseded' });
     if (facts === undefined || !path.startsWith(folder)) {
       return finish(parts, job, { state: 'withdrawn' });
@@ -135,8 +131,8 @@ function assertPlainName(name: string): void {
 /** Removes what superseded jobs had published under names that no job uses any more. */
 export async function removeLeftovers(parts: PublishParts): Promise<number> {
   const leftovers = await parts.jobs.leftovers(100);
-  for (const { jobId, name, ...where } of leftovers) {
-    const path = `${outgoingFolder(parts.site, where)}/${name}`;
+  for (const { jobId, name, project, partner } of leftovers) {
+    const path = `${sharedFolder(project, parts.site, partner)}/${name}`;
     if ((await parts.storage.facts(path)) !== undefined) await parts.storage.removeFile(path);
     await parts.jobs.cleared(jobId);
   }

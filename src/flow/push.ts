@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
+import { sharedFolder } from '../core/tree.ts';
 import type { Delivery, Evidence } from './ports/deliveries.ts';
 import type { Verify } from './ports/partners.ts';
 import type { Remote, RemoteFacts } from './ports/replication.ts';
@@ -24,10 +25,6 @@ export type PushOutcome =
   /** The local file is no longer there. */
   | { readonly kind: 'gone' };
 
-/** The outgoing folder of a project for one partner, relative to data/home; below `/home/` it is the same at the partner. */
-export const outgoingFolder = (site: string, project: string, partner: string): string =>
-  `ji_${project}/club_house/From_${site}_To_${partner}`;
-
 /** In the file's own folder at the partner, so that the rename never crosses file systems. Hidden from members there. */
 export function temporaryName(path: string, sha256: string): string {
   const id = createHash('sha256')
@@ -46,7 +43,7 @@ export async function push(
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<PushOutcome> {
-  const local = `${outgoingFolder(parts.site, delivery.project, delivery.partner)}/${delivery.path}`;
+  const local = `${sharedFolder(delivery.project, parts.site, delivery.partner)}/${delivery.path}`;
   const target = `/home/${local}`;
   const file = await openLocal(parts, local);
   if (file === undefined) {

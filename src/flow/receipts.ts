@@ -3,10 +3,10 @@
 
 import { dropReasons, holdReasons, partialReasons, waitReasons } from '../core/reasons.ts';
 import { codeOf, errorCodes, unreachable } from '../core/errors.ts';
+import { sharedFolder } from '../core/tree.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { ReceiptFacts, ReceiptStore } from './ports/jobs.ts';
 import type { Storage } from './ports/storage.ts';
-import { outgoingFolder } from './publish.ts';
 
 export interface ReceiptParts {
   readonly receipts: ReceiptStore;
@@ -90,7 +90,7 @@ export function receiptText(site: string, facts: ReceiptFacts): string {
 type JobFacts = ReceiptFacts['jobs'][number];
 
 function aboutJob(site: string, facts: ReceiptFacts, job: JobFacts): readonly string[] {
-  const out = `/home/${outgoingFolder(site, { project: facts.project, partner: job.partner })}/${job.output ?? ''}`;
+  const out = `/home/${sharedFolder(facts.project, site, job.partner)}/${job.output ?? ''}`;
   const why = job.reason === undefined ? [] : [explain(job.reason)];
   const more = job.detail === undefined ? [] : [`Found: ${job.detail}`];
   const leftOut = exclusions(job);

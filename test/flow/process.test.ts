@@ -540,6 +540,11 @@ void t.test(
       { name: 'in.zip', bytes: await zipOf([{ name: 'x', bytes: ctSlice() }]) },
     ]);
     const harmless = await zipOf([{ name: 'a.txt', bytes: text }]);
+    const brokenInZip = await zipOf([
+      { name: 'x', bytes: ctSlice() },
+      { name: 'y', bytes: broken() },
+    ]);
+    const cutInZip = await zipOf([{ name: 'x', bytes: ctSlice().subarray(0, 400) }]);
     const cases: readonly (readonly [string, Uint8Array, object, Partial<ProcessTask>?])[] = [
       ['DICOM', ctSlice(), { kind: 'held', reason: 'slip' }],
       ['DICOM without preamble', ctSlice({ preamble: false }), { kind: 'held', reason: 'slip' }],
@@ -556,6 +561,24 @@ void t.test(
       ['text', text, { kind: 'passed', sourceSha256: sha256(text) }],
       ['harmless zip', harmless, { kind: 'passed', sourceSha256: sha256(harmless) }],
       ['released', nested, { kind: 'passed' }, { releases: [`slip:${sha256(nested)}`] }],
+      [
+        'released, behind a foreign header',
+        foreign,
+        { kind: 'held', reason: 'not-parseable' },
+        { releases: [`slip:${sha256(foreign)}`] },
+      ],
+      [
+        'released, with a broken one in a zip',
+        brokenInZip,
+        { kind: 'held', reason: 'not-parseable', detail: 'entry 1' },
+        { releases: [`slip:${sha256(brokenInZip)}`] },
+      ],
+      [
+        'released, with a cut one in a zip',
+        cutInZip,
+        { kind: 'held', reason: 'not-parseable', detail: 'entry 0' },
+        { releases: [`slip:${sha256(cutInZip)}`] },
+      ],
       [
         'text not closed',
         text,

@@ -3,6 +3,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import { holdReasons, type Exclusion, type HoldReason } from '../../core/reasons.ts';
+import { sharedFolder } from '../../core/tree.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { HeldRow, JobDesk, JobDetails, JobRow } from '../../flow/ports/jobs.ts';
 import type { ProcessReport } from '../../flow/ports/processing.ts';
@@ -110,7 +111,7 @@ const exclusionsOf = (row: { exclusions: string }): readonly Exclusion[] =>
   JSON.parse(row.exclusions) as Exclusion[];
 
 function toRow(parts: DeskParts, row: Row): JobRow {
-  const outgoing = `/home/ji_${row.project}/club_house/From_${parts.site}_To_${row.partner}`;
+  const outgoing = `/home/${sharedFolder(row.project, parts.site, row.partner)}`;
   return {
     id: row.id,
     project: row.project,

@@ -57,6 +57,9 @@ export const strictText: ReadonlySet<VR> = new Set([
 ]);
 export const temporal: ReadonlySet<VR> = new Set(['DA', 'DT', 'TM']);
 
+/** How freely a VR can be written into: a number is not to be replaced by a text, nor a code by free text. */
+export const textRank = (vr: VR): number => (freeText.has(vr) ? 2 : strictText.has(vr) ? 1 : 0);
+
 /** Why an action makes no sense for a VR, or undefined where it does. */
 export function misfit(action: Action, vr: VR): string | undefined {
   switch (action.kind) {

@@ -10,7 +10,7 @@ import {
   type SequenceElement,
   type Tag,
 } from '../dicom/dataset.ts';
-import { isGroupLength, isPrivateCreator, lookup } from '../dicom/dictionary.ts';
+import { isGroupLength, isPrivateCreator } from '../dicom/dictionary.ts';
 import { unreachable } from '../errors.ts';
 import type { HoldReason } from '../reasons.ts';
 import type { ActionKind } from './action.ts';
@@ -19,7 +19,7 @@ import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work
 import { padText } from './encode-value.ts';
 import { identifyingIn, type Identifying } from './identifying-words.ts';
 import { markTags, marks } from './marks.ts';
-import type { Decision, FilePolicy } from './policy.ts';
+import { isKeptBy, type Decision } from './policy.ts';
 import { creatorsOf, creatorTag } from './private-blocks.ts';
 import { profileHash, type Profile } from './profile.ts';
 import { charsetsOf, effectiveVR, firstValue, trimPadding } from './reading.ts';
@@ -66,13 +66,6 @@ export function deidentify(input: DeidInput): DeidResult {
   const counted = Object.fromEntries([...actions].map(([tag, counts]) => [nameOf(tag), counts]));
   return { dataset: { elements }, ...metaUIDs(input), hold, actions: counted };
 }
-
-const isKeptBy =
-  (policy: FilePolicy) =>
-  (tag: Tag): boolean => {
-    const vr = lookup(tag)?.vrs[0] ?? 'UN';
-    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
-  };
 
 // the same few thousand tags in every file
 const names = new Map<Tag, string>();

@@ -4,7 +4,7 @@
 
 import { isPrivate, type DataSet, type Tag, type VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
-import { freeText, misfit, strictText, temporal, type Action } from './action.ts';
+import { misfit, temporal, textRank, type Action } from './action.ts';
 import { holds } from './condition.ts';
 import type { Option } from './options.ts';
 import { isSafePrivate } from './private-blocks.ts';
@@ -35,6 +35,14 @@ export interface Policy {
   /** As if no condition held; for `profile show`. */
   unconditional(): FilePolicy;
 }
+
+/** Does the profile keep an attribute of this tag as it is, at the top level? What it keeps on purpose identifies nobody. */
+export const isKeptBy =
+  (policy: FilePolicy) =>
+  (tag: Tag): boolean => {
+    const vr = lookup(tag)?.vrs[0] ?? 'UN';
+    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+  };
 
 const remove: Action = { kind: 'remove' };
 const keep: Action = { kind: 'keep' };
@@ -167,7 +175,7 @@ const isClassUID = (keyword: string): boolean =>
 /** Is the VR that the file gives one that can be believed for the attribute? A text in place of a number is not. */
 function fits(vr: VR, expected: readonly VR[]): boolean {
   if (vr === 'UN' || expected.length === 0 || expected.includes(vr)) return expected.length > 0;
-  const rank = (one: VR): number => (freeText.has(one) ? 2 : strictText.has(one) ? 1 : 0);
   if (vr === 'SQ' || expected.includes('SQ')) return false;
-  return rank(vr) <= Math.max(...expected.map(rank)) && !(rank(vr) === 0 && vr.startsWith('O'));
+  const rank = textRank(vr);
+  return rank <= Math.max(...expected.map(textRank)) && !(rank === 0 && vr.startsWith('O'));
 }

@@ -10,7 +10,7 @@ import {
   type VR,
 } from '../dicom/dataset.ts';
 import { isPrivateCreator } from '../dicom/dictionary.ts';
-import { freeText, strictText } from './action.ts';
+import { textRank } from './action.ts';
 import { trimPadding } from './reading.ts';
 import { safePrivateTable } from './safe-private-table.ts';
 
@@ -31,8 +31,8 @@ export function isSafePrivate(place: {
   const listed = safe.get(keyOf(place.creator, groupOf(place.tag), elementOf(place.tag) & 0xff));
   if (listed === undefined) return false;
   if (place.vr === listed || place.vr === 'UN') return true;
-  const rank = (vr: VR): number => (freeText.has(vr) ? 2 : strictText.has(vr) ? 1 : 0);
-  return listed !== 'SQ' && rank(place.vr) <= rank(listed) && !place.vr.startsWith('O');
+  const isNarrower = textRank(place.vr) <= textRank(listed);
+  return listed !== 'SQ' && isNarrower && !place.vr.startsWith('O');
 }
 
 /** The VR that the standard's list gives for a safe private attribute. */

@@ -1,6 +1,7 @@
 // The work on one claimed generation, as the flow hands it to a worker thread and gets it back. Plain data: it
 // crosses a thread by structured clone.
 
+import type { Clean, Sealed } from '../../core/bytes.ts';
 import type { Subject, SubjectIdentity } from '../../core/deid/subject.ts';
 import type { Exclusion, HoldReason, PartialReason } from '../../core/reasons.ts';
 
@@ -112,11 +113,11 @@ export interface Crosswalk {
 export interface Encryptor {
   /** Throws NO_VALID_KEY when none of the keys can be used now; uses all that can. */
   seal(
-    body: AsyncIterable<import('../../core/bytes.ts').Clean>,
+    body: AsyncIterable<Clean>,
     recipients: readonly string[],
     signal: AbortSignal,
   ): Promise<{
-    readonly message: AsyncIterable<import('../../core/bytes.ts').Sealed>;
+    readonly message: AsyncIterable<Sealed>;
     readonly fingerprints: readonly string[];
   }>;
 }
