@@ -142,7 +142,8 @@ export async function openApp(home: string): Promise<App> {
 }
 
 async function examine({ paths, database, audit, parts }: Base): Promise<readonly Finding[]> {
-  const { examineDatabase, examineFiles } = await import('./adapters/examine.ts');
+  const { examineFiles } = await import('./adapters/examine.ts');
+  const { examineDatabase } = await import('./adapters/sql/examine.ts');
   const profiles = await createProfileAdmin(parts).list();
   const used = profiles.filter((one) => one.mistake !== null && one.projects.length > 0);
   return [

@@ -1,16 +1,12 @@
-// What `clubhouse doctor` looks at on the disk and in the database.
+// What `clubhouse doctor` looks at on the disk. The database: sql/examine.ts.
 
 import { lstat, readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Kysely } from 'kysely';
 import { AppError } from '../core/errors.ts';
 import type { InstancePaths } from '../core/instance.ts';
 import type { Finding } from '../flow/ports/directory.ts';
 import { fingerprintOfFile } from './keys.ts';
 import { loadSecrets } from './secrets.ts';
-import type { AuditLog } from './sql/audit.ts';
-import { sql } from './sql/kysely.ts';
-import type { Database } from './sql/schema.ts';
 
 const gigabyte = 1024 ** 3;
 
@@ -95,22 +91,4 @@ async function room({ data }: InstancePaths): Promise<Finding> {
   const text = `${(free / gigabyte).toFixed(1)} GB free`;
   const isLittle = free < 10 * gigabyte || bavail < blocks / 20;
   return { check: 'disk', state: isLittle ? 'warning' : 'ok', text };
-}
-
-/** SQLite's own check, and the chain of the audit trail. */
-export async function examineDatabase(
-  db: Kysely<Database>,
-  audit: AuditLog,
-): Promise<readonly Finding[]> {
-  const { rows } = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
-  const isWhole = rows.length === 1 && rows[0]?.integrity_check === 'ok';
-  const broken = await audit.firstBroken(db);
-  return [
-    isWhole
-      ? { check: 'database', state: 'ok', text: 'whole' }
-      : { check: 'database', state: 'error', text: 'damaged; restore it from a backup' },
-    broken === undefined
-      ? { check: 'audit', state: 'ok', text: 'the trail is whole' }
-      : { check: 'audit', state: 'error', text: `the trail is broken from entry ${broken} on` },
-  ];
 }
