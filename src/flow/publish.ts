@@ -1,5 +1,5 @@
 // Gives a finished output its final name, then the job its state. Each step can be repeated after a crash: what is
-// recorded tells whether the file that lies there is the one that was meant (FACTS 6).
+// recorded tells whether the file that lies there is the one that was meant.
 
 import { AppError } from '../core/errors.ts';
 import { sharedFolder } from '../core/tree.ts';

@@ -213,7 +213,7 @@ function split(
   const dataBytes = fields.readUInt32BE(fields.length - 4);
   if (dataBytes > left) throw new AppError('BAD_MESSAGE');
   const data = slices(dataBytes);
-  // rclone 1.60 sends junk behind the data (FACTS 1).
+  // rclone 1.60 sends junk behind the data.
   if (left > dataBytes) slices(left - dataBytes);
   const body = new Reader(Buffer.concat([handleLength, fields.subarray(0, -4)]));
   return { type, id, body, data, dataBytes };

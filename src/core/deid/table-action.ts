@@ -1,6 +1,6 @@
 // What PS3.15 Table E.1-1 says about an attribute, under a profile's options. The rows are data; this is the reading
-// of their codes (PS3.15 §E.1.1): a compound code gives the one that never loses conformance and never keeps (FACTS
-// 4): D where there is a D, else Z, never K.
+// of their codes (PS3.15 §E.1.1): a compound code gives the one that never loses conformance and never keeps: D where
+// there is a D, else Z, never K.
 
 import type { Tag, VR } from '../dicom/dataset.ts';
 import { AppError } from '../errors.ts';
