@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { createLog } from './adapters/log.ts';
 import { takeServeLock } from './adapters/serve-lock.ts';
+import type { ServerLimits } from './adapters/sftp-server/limits.ts';
 import { createSftpServer, type SftpServer } from './adapters/sftp-server/listen.ts';
 import { createAccounts } from './adapters/sql/accounts.ts';
 import { createJobStore } from './adapters/sql/jobs.ts';
@@ -12,6 +13,7 @@ import { createStorage } from './adapters/storage.ts';
 import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 import { crosswalkOf, replicatorParts } from './app-replication.ts';
+import type { Config } from './config.ts';
 import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
 import { createGate } from './flow/gate.ts';
@@ -131,7 +133,7 @@ function sftpOf(
       ...config.listen,
       site: config.site,
       hostKeys: paths.hostKeys,
-      limits: { connections: config.limits.connections },
+      limits: serverLimitsOf(config),
     },
     accounts: createAccounts({ db, audit, clock, members, projects, passwords, dataVersion }),
     intake,
@@ -140,3 +142,11 @@ function sftpOf(
     clock,
   });
 }
+
+const serverLimitsOf = ({ limits }: Config): Partial<ServerLimits> => ({
+  connections: limits.connections,
+  connectionsPerUser: limits.connectionsPerUser,
+  strangers: limits.strangers,
+  strangersPerSource: limits.strangersPerSource,
+  loginGraceMs: limits.loginGrace,
+});

@@ -79,6 +79,20 @@ const schema = z.strictObject({
     zipEntries: z.int().min(1).max(10_000_000).default(1_000_000).describe('Entries of a zip.'),
     zipDepth: z.int().min(0).max(8).default(2).describe('Zips in zips.'),
     connections: z.int().min(1).max(10_000).default(1000).describe('SFTP connections at once.'),
+    connectionsPerUser: z.int().min(1).max(10_000).default(50).describe('The same of one user.'),
+    strangers: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(300)
+      .describe('Connections at once that did not log in yet.'),
+    strangersPerSource: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe('The same from one address; a hospital behind one address counts as one.'),
+    loginGrace: duration('120s').describe('Time to log in.'),
   }).describe('What is refused as too much.'),
   log: section({
     level: z

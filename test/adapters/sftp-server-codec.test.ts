@@ -1,7 +1,6 @@
 // The packet reader, fed whole, cut at random and byte by byte; and the parts of the server that are plain functions.
 
 import t from 'tap';
-import { isDropped } from '../../src/adapters/sftp-server/limits.ts';
 import { longName } from '../../src/adapters/sftp-server/listing.ts';
 import {
   createPacketReader,
@@ -108,16 +107,6 @@ void t.test(
     }
   },
 );
-
-void t.test('strangers are dropped as sshd does', async (t) => {
-  const startups = { begin: 10, ratePercent: 30, full: 100 };
-  t.notOk(isDropped(9, startups, 0));
-  t.ok(isDropped(10, startups, 0.29));
-  t.notOk(isDropped(10, startups, 0.31));
-  t.ok(isDropped(55, startups, 0.64));
-  t.notOk(isDropped(55, startups, 0.66));
-  t.ok(isDropped(100, startups, 0.999));
-});
 
 void t.test('long names look as ls -l does', async (t) => {
   const now = new Date(2026, 5, 15, 12, 0).getTime();

@@ -12,9 +12,12 @@ import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { createAuthenticator } from './auth.ts';
 import type { Context } from './context.ts';
-import { createHandles } from './handles.ts';
+import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
+import type { Penalties } from './penalties.ts';
+import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
+import { onSubsystem, peerPacketBytes } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts {
@@ -26,6 +29,11 @@ export interface ConnectionParts {
   readonly clock: Clock;
   readonly limits: ServerLimits;
   readonly appends: Locks;
+  /** Where the client comes from, see sourceOf. */
+  readonly source: string;
+  readonly penalties: Penalties;
+  readonly turns: Locks;
+  readonly budgets: Budgets;
   readonly startedMs: number;
   /** May this user have one connection more? */
   admit(principal: Principal): boolean;
@@ -34,6 +42,10 @@ export interface ConnectionParts {
 
 /** How long a peer may take to say goodbye. */
 const farewellMs = 2000;
+/** RFC 4253 §6.1 asks for 32 KB; some clients say half of it. Less only makes work. */
+const leastPacketBytes = 1024;
+/** OpenSSH's client asks for one each gigabyte, some do each hundred megabytes. */
+const exchangesPerMinute = 120;
 
 export class LiveConnection {
   readonly #client: Connection;
@@ -41,8 +53,11 @@ export class LiveConnection {
   readonly #parts: ConnectionParts;
   readonly #sessions = new Set<SftpSession>();
   readonly #connectedMs: number;
+  readonly #channels = new Set<SshSession>();
+  readonly #pressure: Pressure;
   #activeMs: number;
-  #channels = 0;
+  #exchanges = 0;
+  #exchangeMinute = 0;
   #principal: Principal | undefined;
   #isLoggedIn = false;
   #isRevoked = false;
@@ -61,7 +76,18 @@ export class LiveConnection {
     this.ended = new Promise((resolve) => {
       this.#markEnded = resolve;
     });
+    this.#pressure = watchPressure(socket, () => {
+      for (const session of this.#sessions) session.goOn();
+    });
+    socket.on('data', () => {
+      if ([...this.#sessions].some((session) => session.isOverrun)) this.#socket.destroy();
+    });
     this.#listen();
+  }
+
+  /** Whose login was right, even if the client was not told yet. */
+  get claimant(): Principal | undefined {
+    return this.#principal;
   }
 
   /** Who is logged in. */
@@ -69,7 +95,9 @@ export class LiveConnection {
     return this.#isLoggedIn ? this.#principal : undefined;
   }
 
+  /** Nothing that the client still sends counts any more. */
   end(): void {
+    this.#leave();
     try {
       this.#client.end();
     } catch {
@@ -111,6 +139,7 @@ export class LiveConnection {
       this.#parts.onLogin();
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
+    client.on('rekey', () => this.#countExchange());
     client.on('session', (accept, reject) => this.#openSession(accept, reject));
     client.on('error', (error: Error & { level?: string }) => {
       this.#parts.log.debug({ kind: error.level ?? error.constructor.name }, 'connection error');
@@ -119,13 +148,24 @@ export class LiveConnection {
     client.on('close', () => this.#leave());
   }
 
+  /** A key exchange costs us far more than the client who asks for one. */
+  #countExchange(): void {
+    const minute = Math.floor(this.#parts.clock.now() / 60_000);
+    this.#exchanges = minute === this.#exchangeMinute ? this.#exchanges + 1 : 1;
+    this.#exchangeMinute = minute;
+    if (!this.#isLoggedIn || this.#exchanges > exchangesPerMinute) this.#socket.destroy();
+  }
+
   #authenticator(): (attempt: AuthContext) => void {
     const { accounts, log, limits } = this.#parts;
     return createAuthenticator({
       accounts,
       log,
-      source: this.#socket.remoteAddress ?? '',
+      source: this.#parts.source,
       maximumAttempts: limits.loginAttempts,
+      refusalMs: limits.refusalMs,
+      penalties: this.#parts.penalties,
+      turns: this.#parts.turns,
       admit: async (who) => {
         if (!this.#parts.admit(who)) return false;
         await makeFolders(this.#parts, who);
@@ -139,24 +179,25 @@ export class LiveConnection {
   }
 
   #openSession(accept: () => SshSession, reject: () => void): void {
-    if (this.#channels >= this.#parts.limits.channels) {
+    if (this.#channels.size >= this.#parts.limits.channels) {
       reject();
       return;
     }
-    this.#channels += 1;
     const session = accept();
+    this.#channels.add(session);
     session.on('error', () => undefined);
-    session.on('close', () => {
-      this.#channels -= 1;
-    });
+    // A client may say CLOSE more than once.
+    session.on('close', () => this.#channels.delete(session));
     onSubsystem(session, (name, acceptChannel, refuse) => {
-      if (name !== 'sftp' || this.#principal === undefined) {
+      if (name !== 'sftp' || this.principal === undefined) {
         refuse?.();
         return;
       }
       // At once: OpenSSH sends its INIT without waiting for the answer, and ssh2 drops what comes before.
       const channel = acceptChannel();
-      if (channel !== undefined && !this.#isLeaving) this.#serve(channel);
+      if (channel === undefined || this.#isLeaving) return;
+      if (peerPacketBytes(channel) < leastPacketBytes) this.#socket.destroy();
+      else this.#serve(channel);
     });
   }
 
@@ -168,7 +209,7 @@ export class LiveConnection {
       storage,
       intake,
       log,
-      handles: createHandles(limits.handles),
+      handles: createHandles(limits.handles, this.#parts.budgets.of(this.#current().id)),
       maximumHandles: limits.handles,
       isGone: () => this.#isLeaving,
       appends,
@@ -176,6 +217,7 @@ export class LiveConnection {
     };
     const session = new SftpSession(channel, context, {
       cork: () => this.#cork(),
+      isFull: () => this.#pressure.isHigh,
       fail: () => this.end(),
       touch: () => {
         this.#activeMs = clock.now();
@@ -221,26 +263,4 @@ async function makeFolders(parts: ConnectionParts, principal: Principal): Promis
       asFailure(error, parts.log, 'folders');
     }
   }
-}
-
-/** ssh2's raw way: with a listener for 'subsystem' and none for 'sftp' the channel is ours. Missing in its types. */
-function onSubsystem(
-  session: SshSession,
-  use: (
-    name: string,
-    accept: () => ServerChannel | undefined,
-    reject: (() => void) | undefined,
-  ) => void,
-): void {
-  const raw = session as unknown as {
-    on(
-      event: 'subsystem',
-      listener: (
-        accept: () => ServerChannel | undefined,
-        reject: (() => void) | undefined,
-        info: { readonly name: string },
-      ) => void,
-    ): void;
-  };
-  raw.on('subsystem', (accept, reject, info) => use(info.name, accept, reject));
 }

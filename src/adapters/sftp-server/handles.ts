@@ -150,10 +150,43 @@ export interface Handles {
   /** Room for one more, before it is opened; TOO_MANY_HANDLES. Give it back with `release` once added or failed. */
   reserve(): void;
   release(): void;
+  /** The session is over: its handles do not count any more. */
+  end(): void;
+}
+
+/** How many handles one user may have in all sessions together, so that nobody uses up the process's descriptors. */
+export interface Budget {
+  readonly left: number;
+  /** Counts `handles` (the live number of one session) in, until it is taken back. */
+  join(handles: () => number): () => void;
+}
+
+export interface Budgets {
+  of(userId: string): Budget;
+}
+
+export function createBudgets(maximum: number): Budgets {
+  const users = new Map<string, Set<() => number>>();
+  return {
+    of: (userId) => ({
+      get left() {
+        const sessions = [...(users.get(userId) ?? [])];
+        return sessions.reduce((left, count) => left - count(), maximum);
+      },
+      join: (handles) => {
+        const mine = users.get(userId) ?? new Set();
+        users.set(userId, mine.add(handles));
+        return () => {
+          mine.delete(handles);
+          if (mine.size === 0 && users.get(userId) === mine) users.delete(userId);
+        };
+      },
+    }),
+  };
 }
 
 /** `maximum` open at a time; ids are counted up and never used twice in a session. */
-export function createHandles(maximum: number): Handles {
+export function createHandles(maximum: number, budget?: Budget): Handles {
   const open = new Map<number, Handle>();
   let last = 0;
   let reserved = 0;
@@ -161,6 +194,7 @@ export function createHandles(maximum: number): Handles {
     if (id.length !== 4) throw new AppError('BAD_HANDLE');
     return id.readUInt32BE(0);
   };
+  const leave = budget?.join(() => open.size + reserved);
   const get = (id: Buffer): Handle => {
     const handle = open.get(key(id));
     if (handle === undefined) throw new AppError('BAD_HANDLE');
@@ -192,11 +226,13 @@ export function createHandles(maximum: number): Handles {
     },
     all: () => [...open.values()],
     reserve: () => {
-      if (open.size + reserved >= maximum) throw new AppError('TOO_MANY_HANDLES');
+      const isFull = open.size + reserved >= maximum || (budget?.left ?? 1) <= 0;
+      if (isFull) throw new AppError('TOO_MANY_HANDLES');
       reserved += 1;
     },
     release: () => {
       reserved -= 1;
     },
+    end: () => leave?.(),
   };
 }

@@ -1,21 +1,24 @@
-// How many strangers may knock at once, and for how long. ssh2 has neither a login grace time nor MaxStartups nor an idle
-// limit; OpenSSH's defaults are the floor (FACTS 1).
+// How many may knock at once, and for how long. ssh2 has neither a login grace time nor MaxStartups nor an idle limit.
+// OpenSSH drops at random from ten strangers on, whoever they are, so a client with eight connections of its own fails
+// now and then; here only those who hold more than their share are dropped (door.ts).
 
 export interface ServerLimits {
   /** Time to log in, then the connection ends. */
   readonly loginGraceMs: number;
-  /** Random early drop of connections that did not log in yet: from `begin` on with `ratePercent`, all from `full` on. */
-  readonly startups: {
-    readonly begin: number;
-    readonly ratePercent: number;
-    readonly full: number;
-  };
+  /** Connections that did not log in yet, from all sources together. */
+  readonly strangers: number;
+  /** The same from one source; a hospital behind one address is one source. */
+  readonly strangersPerSource: number;
   readonly connections: number;
   readonly connectionsPerUser: number;
   /** Channels open at a time on one connection. */
   readonly channels: number;
   readonly loginAttempts: number;
+  /** The least time that a refused password takes: nothing can be read off it. */
+  readonly refusalMs: number;
+  /** Handles open at a time in one session, and in all sessions of one user. */
   readonly handles: number;
+  readonly handlesPerUser: number;
   /** A connection without a request for so long ends, unless one is being worked on. */
   readonly idleMs: number;
   /** How often the accounts' version is looked at. */
@@ -24,24 +27,15 @@ export interface ServerLimits {
 
 export const defaultLimits: ServerLimits = {
   loginGraceMs: 120_000,
-  startups: { begin: 10, ratePercent: 30, full: 100 },
+  strangers: 300,
+  strangersPerSource: 100,
   connections: 1000,
   connectionsPerUser: 50,
   channels: 10,
   loginAttempts: 6,
+  refusalMs: 250,
   handles: 512,
+  handlesPerUser: 2048,
   idleMs: 30 * 60_000,
   accountsEveryMs: 500,
 };
-
-/** As sshd's drop_connection: the chance grows from `ratePercent` at `begin` to certainty at `full`. `chance` is in [0, 1). */
-export function isDropped(
-  strangers: number,
-  { begin, ratePercent, full }: ServerLimits['startups'],
-  chance: number,
-): boolean {
-  if (strangers < begin) return false;
-  if (strangers >= full || ratePercent >= 100) return true;
-  const percent = ratePercent + ((100 - ratePercent) * (strangers - begin)) / (full - begin);
-  return chance * 100 < percent;
-}

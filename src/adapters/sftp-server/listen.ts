@@ -13,7 +13,10 @@ import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { algorithms } from './algorithms.ts';
 import { LiveConnection, type ConnectionParts } from './connection.ts';
-import { defaultLimits, isDropped, type ServerLimits } from './limits.ts';
+import { createDoor, sourceOf, type Stranger } from './door.ts';
+import { createBudgets } from './handles.ts';
+import { defaultLimits, type ServerLimits } from './limits.ts';
+import { createPenalties } from './penalties.ts';
 import { asFailure } from './status.ts';
 
 export interface SftpServerParts {
@@ -44,7 +47,8 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const limits: ServerLimits = { ...defaultLimits, ...config.limits };
   const live = new Map<Socket, LiveConnection | undefined>();
   const timers: NodeJS.Timeout[] = [];
-  let strangers = 0;
+  const door = createDoor({ total: limits.strangers, perSource: limits.strangersPerSource });
+  const strangers = new Map<Socket, Stranger>();
   let server: Server | undefined;
 
   const open = async (): Promise<{ readonly port: number }> => {
@@ -57,13 +61,13 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       else begin(client, socket);
     });
     const listening = createServer((socket) => {
-      if (live.size >= limits.connections || isDropped(strangers, limits.startups, Math.random())) {
-        socket.destroy();
-        log.warn({ strangers }, 'connection dropped: too many');
+      if (greet(socket)) {
+        ssh.injectSocket(socket);
         return;
       }
-      greet(socket);
-      ssh.injectSocket(socket);
+      socket.on('error', () => undefined);
+      socket.destroy();
+      log.warn({ strangers: door.count, connections: live.size }, 'connection dropped: too many');
     });
     server = listening;
     await listenOn(listening, config.host, config.port);
@@ -73,9 +77,12 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   };
 
   /** From the first byte on: strangers are counted, and leave within the grace time whatever they send. */
-  const greet = (socket: Socket): void => {
+  const greet = (socket: Socket): boolean => {
+    const source = sourceOf(socket.remoteAddress ?? '');
+    const stranger = { source, turnAway: () => socket.destroy() };
+    if (live.size >= limits.connections || !door.enter(stranger)) return false;
     live.set(socket, undefined);
-    strangers += 1;
+    strangers.set(socket, stranger);
     socket.setNoDelay(true);
     const grace = setTimeout(() => {
       if (live.get(socket) === undefined) socket.destroy();
@@ -83,9 +90,17 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
     socket.on('error', () => undefined);
     socket.once('close', () => {
       clearTimeout(grace);
-      if (live.get(socket)?.principal === undefined) strangers -= 1;
+      welcome(socket);
       live.delete(socket);
     });
+    return true;
+  };
+
+  /** No stranger any more. */
+  const welcome = (socket: Socket): void => {
+    const stranger = strangers.get(socket);
+    strangers.delete(socket);
+    if (stranger !== undefined) door.leave(stranger);
   };
 
   const begin = (client: Connection, socket: Socket): void => {
@@ -100,16 +115,21 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       appends,
       startedMs,
       admit: ({ id }) =>
-        [...live.values()].filter((one) => one?.principal?.id === id).length <
+        [...live.values()].filter((one) => one?.claimant?.id === id).length <
         limits.connectionsPerUser,
-      onLogin: () => {
-        strangers -= 1;
-      },
+      source: sourceOf(socket.remoteAddress ?? ''),
+      penalties,
+      turns,
+      budgets,
+      onLogin: () => welcome(socket),
     };
     live.set(socket, new LiveConnection(client, socket, connectionParts));
   };
 
   const appends = createLocks();
+  const turns = createLocks();
+  const penalties = createPenalties(() => clock.now());
+  const budgets = createBudgets(limits.handlesPerUser);
   const startedMs = clock.now();
   const checkTimes = (): void => {
     for (const connection of live.values()) connection?.checkTime(clock.now());

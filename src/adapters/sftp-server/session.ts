@@ -30,11 +30,16 @@ export const sessionLimits: SessionLimits = {
 export interface SessionConnection {
   /** Holds the socket back until the tick's end. */
   cork(): void;
+  /** The client does not take what is sent: `goOn` is called when it did. */
+  isFull(): boolean;
   /** The peer does not speak the protocol. */
   fail(): void;
   /** Marks activity. */
   touch(): void;
 }
+
+/** ssh2's window is 2 MB; it takes what comes beyond it all the same. */
+const mostUnreadBytes = 4 << 20;
 
 export class SftpSession {
   readonly #channel: ServerChannel;
@@ -84,6 +89,16 @@ export class SftpSession {
     return this.#pending;
   }
 
+  /** The client sends beyond its window. */
+  get isOverrun(): boolean {
+    return this.#channel.readableLength > mostUnreadBytes;
+  }
+
+  /** There may be room again. */
+  goOn(): void {
+    this.#pump();
+  }
+
   /** The connection is gone: ends what is open as `lost`. Resolves when the flow knows. */
   abandon(): Promise<void> {
     this.#stop();
@@ -123,7 +138,8 @@ export class SftpSession {
     return (
       this.#pending >= this.#limits.requests ||
       this.#pendingBytes >= this.#limits.bytes ||
-      this.#sender.unsentBytes >= this.#limits.unsentBytes
+      this.#sender.unsentBytes >= this.#limits.unsentBytes ||
+      this.#connection.isFull()
     );
   }
 
@@ -136,7 +152,8 @@ export class SftpSession {
         if (packet === undefined) break;
         this.#accept(packet);
       }
-    } catch {
+    } catch (error) {
+      asFailure(error, this.#context.log, 'packet');
       this.#fail();
       return;
     }
@@ -208,6 +225,7 @@ export class SftpSession {
     await this.#order.pathsDone();
     const open = this.#context.handles.removeWhere(() => true);
     await Promise.all(open.map((handle) => this.#lose(handle)));
+    this.#context.handles.end();
   }
 
   #end(): Promise<void> {
