@@ -235,6 +235,8 @@ void t.test('a name that was removed and is made again inherits nothing', async 
   t.equal(await there.accounts.verifyPassword('alice', 'old'), undefined);
   t.equal(session && (await there.accounts.current(session)), undefined, 'nor the old session');
   t.ok((await actions()).includes('member.removed'));
+  const ofJob = await here.audit.list(here.db, { object: 'j-u1' });
+  t.match(ofJob, [{ action: 'job.withdrawn', detail: { from: 'settling' } }], 'each job by itself');
 });
 
 void t.test('logins are audited without the name of nobody', async (t) => {

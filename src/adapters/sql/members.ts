@@ -2,20 +2,16 @@
 
 import type { Selectable, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import { uploadStates, isLegalMove, type UploadState } from '../../core/upload.ts';
 import type { Member, MemberChange, Members, SshKey } from '../../flow/ports/directory.ts';
+import { moveJob } from './moves.ts';
 import { newId } from './new-id.ts';
+import { beforeClaim } from './new-uploads.ts';
 import type { StoreTools } from './projects.ts';
 import type { Database, MemberTable } from './schema.ts';
 
 /** From the tenth wrong password in a row on: 30 s, doubled by each further one, at most ten minutes. */
 const lockMs = (failures: number): number =>
   failures < 10 ? 0 : Math.min(30_000 * 2 ** (failures - 10), 600_000);
-
-/** Before a claim: what a removed member's folder takes along with it. */
-const unclaimed: readonly UploadState[] = uploadStates.filter(
-  (state) => isLegalMove(state, 'withdrawn') && state !== 'held' && state !== 'failed',
-);
 
 export class SqlMembers implements Members {
   readonly #tools: StoreTools;
@@ -135,13 +131,16 @@ export class SqlMembers implements Members {
         .execute();
       await trx.deleteFrom('member_key').where('memberId', '=', memberId).execute();
       await trx.deleteFrom('membership').where('memberId', '=', memberId).execute();
+      // What was not claimed yet goes with the member's folder.
       const jobs = await trx
-        .updateTable('job')
-        .set({ state: 'withdrawn', dueAt: null, updatedAt: now })
+        .selectFrom('job')
+        .select(['id', 'state', 'uploadId'])
         .where('memberId', '=', memberId)
-        .where('state', 'in', unclaimed)
-        .returning('uploadId')
+        .where('state', 'in', [...beforeClaim])
         .execute();
+      for (const job of jobs) {
+        await moveJob({ audit, clock }, trx, job, { to: 'withdrawn', actor, set: { dueAt: null } });
+      }
       const withdrawn = new Set(jobs.map((job) => job.uploadId)).size;
       await trx
         .updateTable('upload')

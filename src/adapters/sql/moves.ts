@@ -1,5 +1,6 @@
-// The only way a job changes its state: through core/upload's table, with the audit entry and the note that the receipt
-// is due, all in the caller's transaction. Apart from the stores, because uploads, jobs and the desk all move jobs.
+// How a job changes its state: through core/upload's table, with the audit entry and the note that the receipt is due, all in
+// the caller's transaction. Apart from the stores, because uploads, jobs, members and the desk all move jobs. Only a
+// delivery is noted elsewhere (deliveries.ts), by the same table, for it is audited with its evidence.
 
 import type { Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';
