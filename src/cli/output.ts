@@ -6,15 +6,19 @@ import { createInterface } from 'node:readline/promises';
 /** Wrong usage that yargs cannot see: exit 2. */
 export class UsageError extends Error {}
 
-export const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
+/** For people: names in it come from strangers, so control characters but ends of lines do not reach the terminal. */
+export const print = (text: string): void => printData(text.split('\n').map(visible).join('\n'));
+
+/** For programs: as it is. */
+export const printData = (text: string): void => {
+  process.stdout.write(`${text}\n`);
 };
 
 export const warn = (line: string): void => {
   process.stderr.write(`clubhouse: ${line}\n`);
 };
 
-export const printJson = (value: unknown): void => print(JSON.stringify(value, undefined, 2));
+export const printJson = (value: unknown): void => printData(JSON.stringify(value, undefined, 2));
 
 /** Milliseconds as ISO 8601 in UTC; null stays null. */
 export const iso = (ms: number | null | undefined): string | null =>
@@ -46,8 +50,7 @@ export function printTable(
   }
 }
 
-/** Names come from strangers: control characters must not reach the terminal. */
-const visible = (text: string): string =>
+export const visible = (text: string): string =>
   text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
 export const isTerminal = (): boolean => process.stdin.isTTY && process.stdout.isTTY;

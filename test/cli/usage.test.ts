@@ -7,6 +7,7 @@ import ssh2 from 'ssh2';
 import t from 'tap';
 import yargs from 'yargs';
 import { commands } from '../../src/cli/commands.ts';
+import { visible } from '../../src/cli/output.ts';
 import { here, run, type Ended } from '../support/command-line.ts';
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
@@ -131,4 +132,15 @@ await t.test('every command has help with an example', async (t) => {
   };
   await visit([]);
   t.ok(seen > 40, `${seen} commands`);
+});
+
+void t.test('names of strangers cannot steer the terminal', async (t) => {
+  for (const [name, shown] of [
+    ['\u001b[2Jscan.dcm', '\ufffd[2Jscan.dcm'],
+    ['\u009b31mscan.dcm', '\ufffd31mscan.dcm'],
+    ['\u202egpj.mcd', '\ufffdgpj.mcd'],
+    ['王^小东.dcm', '王^小东.dcm'],
+  ] as const) {
+    t.equal(visible(name), shown);
+  }
 });

@@ -1,7 +1,7 @@
 // `clubhouse audit`: the trail of everything that mattered.
 
 import { onApp, type Noun } from '../context.ts';
-import { iso, print, printJson, printTable, shortTime } from '../output.ts';
+import { iso, print, printData, printJson, printTable, shortTime } from '../output.ts';
 import { AppError } from '../../core/errors.ts';
 
 export const auditCommand: Noun = {
@@ -63,7 +63,7 @@ export const auditCommand: Noun = {
         (a) => a.example('$0 audit export > audit.jsonl', ''),
         onApp(async (app) => {
           for (const row of await app.audit.list({})) {
-            print(JSON.stringify({ ...row, at: iso(row.at) }));
+            printData(JSON.stringify({ ...row, at: iso(row.at) }));
           }
         }),
       )

@@ -3,7 +3,7 @@
 import { parse } from 'csv-parse/sync';
 import { AppError } from '../../core/errors.ts';
 import { onApp, readInput, type Noun } from '../context.ts';
-import { iso, isTerminal, print, printJson, warn } from '../output.ts';
+import { iso, isTerminal, print, printData, printJson, warn } from '../output.ts';
 
 const project = { type: 'string', demandOption: true, requiresArg: true } as const;
 
@@ -24,11 +24,11 @@ export const crosswalkCommand: Noun = {
           if (args.json) {
             return printJson(rows.map((row) => ({ ...row, createdAt: iso(row.createdAt) })));
           }
-          print('code,patientID,issuer,patientName,birthDate,sex,dateOffsetDays,createdAt');
+          printData('code,patientID,issuer,patientName,birthDate,sex,dateOffsetDays,createdAt');
           for (const row of rows) {
             const { code, patientID, issuer, patientName, birthDate, sex } = row;
             const cells = [code, patientID, issuer, patientName, birthDate, sex];
-            print([...cells.map(cell), row.dateOffsetDays, iso(row.createdAt)].join(','));
+            printData([...cells.map(cell), row.dateOffsetDays, iso(row.createdAt)].join(','));
           }
         }),
       )

@@ -1,6 +1,7 @@
 // `clubhouse serve`: the server of this instance, in the foreground, until SIGTERM or SIGINT.
 
 import { resolveHome } from '../../config.ts';
+import { codeOf, framesOf } from '../../core/errors.ts';
 import type { Noun } from '../context.ts';
 
 export const serveCommand: Noun = {
@@ -16,9 +17,10 @@ export const serveCommand: Noun = {
       const signal = await ending;
       log.info({ signal }, 'shutting down');
     } catch (error) {
-      // The stack without its first line: a message of a library may hold a path or a value.
-      const stack = error instanceof Error ? error.stack?.split('\n').slice(1, 8) : undefined;
-      log.error({ code: 'INTERNAL', stack }, 'nobody caught an error; shutting down');
+      log.error(
+        { code: codeOf(error), at: framesOf(error) },
+        'nobody caught an error; shutting down',
+      );
       throw error;
     } finally {
       await server.stop();
