@@ -1,5 +1,6 @@
 // The configuration: defaults, and each mistake with its line.
 
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import t from 'tap';
@@ -8,6 +9,8 @@ import { temporaryNames } from '../src/core/upload.ts';
 import { fillInExample, parseConfig, resolveHome } from '../src/config.ts';
 import { packageRoot } from '../src/package-root.ts';
 import { configSchemaText } from '../scripts/gen-config-schema.ts';
+import { makeDeidTables } from '../scripts/gen-deid-table.ts';
+import { makeDictionaryTable } from '../scripts/gen-dictionary.ts';
 
 void t.test('a file with the site alone has every default of the contract', async (t) => {
   const config = parseConfig('site: PUHSC\n');
@@ -115,4 +118,18 @@ void t.test('--home beats CLUBHOUSE_HOME, which beats the current folder', async
 void t.test('config/clubhouse.schema.json is what the schema makes', async (t) => {
   const there = await readFile(join(packageRoot, 'config', 'clubhouse.schema.json'), 'utf8');
   t.equal(there, configSchemaText(), 'run npm run gen');
+});
+
+const shared = process.env['CLUBHOUSE_SHARED'] ?? join(packageRoot, '..', 'shared');
+const skip = existsSync(join(shared, 'standard')) ? false : "needs the standard's tables";
+
+void t.test("the standard's tables are what their scripts make", { skip }, async (t) => {
+  const tables = [
+    [join('src', 'core', 'dicom', 'dictionary-table.ts'), await makeDictionaryTable(shared)],
+    ...(await makeDeidTables(shared)),
+  ] as const;
+  for (const [path, made] of tables) {
+    const there = await readFile(join(packageRoot, path), 'utf8');
+    t.ok(there === made, `${path}; else run npm run gen`);
+  }
 });
