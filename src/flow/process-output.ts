@@ -1,7 +1,8 @@
 // Writes the sealed output: a new file (0600) that is whole and on the disk when this returns, or none at all (STYLE rule 9).
+// Synchronous like the reading (process-source.ts), which gives other events their turn.
 
 import { createHash } from 'node:crypto';
-import { open, rm } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { Clean } from '../core/bytes.ts';
 import type { Encryptor, ProcessTask } from './ports/processing.ts';
 
@@ -17,23 +18,23 @@ export async function sealToFile(
   encryptor: Encryptor,
   signal: AbortSignal,
 ): Promise<SealedFile> {
-  const file = await open(task.output, 'wx', 0o600);
+  const file = openSync(task.output, 'wx', 0o600);
   try {
     const { message, fingerprints } = await encryptor.seal(body, task.recipients, signal);
     const written = await writeAll(message, file, signal);
-    await file.sync();
-    await file.close();
+    fsyncSync(file);
     return { ...written, recipientFingerprints: fingerprints };
   } catch (error) {
-    await file.close().catch(() => undefined);
-    await rm(task.output, { force: true });
+    rmSync(task.output, { force: true });
     throw error;
+  } finally {
+    closeSync(file);
   }
 }
 
 async function writeAll(
   message: AsyncIterable<Uint8Array>,
-  file: { write(bytes: Uint8Array, offset: number): Promise<{ bytesWritten: number }> },
+  file: number,
   signal: AbortSignal,
 ): Promise<{ sizeBytes: number; sha256: string }> {
   const hash = createHash('sha256');
@@ -42,7 +43,7 @@ async function writeAll(
     signal.throwIfAborted();
     hash.update(chunk);
     for (let done = 0; done < chunk.length;) {
-      done += (await file.write(chunk, done)).bytesWritten;
+      done += writeSync(file, chunk, done);
     }
     sizeBytes += chunk.length;
   }

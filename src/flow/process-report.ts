@@ -6,6 +6,8 @@ import type { ProcessReport } from './ports/processing.ts';
 export class ReportBuilder {
   #files = 0;
   #dicomFiles = 0;
+  /** Of one file alone, which most uploads are: its counts are the sum. */
+  #only: ActionCounts | undefined;
   readonly #actions = new Map<string, Map<string, number>>();
   readonly #subjects = new Set<string>();
 
@@ -17,6 +19,13 @@ export class ReportBuilder {
     this.#files += 1;
     this.#dicomFiles += 1;
     this.#subjects.add(subjectCode);
+    const [first, ...others] = counts.filter((one) => Object.keys(one).length > 0);
+    if (this.#dicomFiles === 1 && others.length === 0) {
+      this.#only = first;
+      return;
+    }
+    if (this.#only !== undefined) this.#add(this.#only);
+    this.#only = undefined;
     for (const one of counts) this.#add(one);
   }
 
@@ -27,7 +36,7 @@ export class ReportBuilder {
     return {
       files: this.#files,
       dicomFiles: this.#dicomFiles,
-      actions: Object.fromEntries(actions),
+      actions: this.#only ?? Object.fromEntries(actions),
       subjects: [...this.#subjects].sort(),
     };
   }

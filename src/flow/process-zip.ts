@@ -1,4 +1,4 @@
-// A zip, entry by entry, into a new zip: each entry is judged whole, in a scratch file, before its first byte goes into
+// A zip, entry by entry, into a new zip: each entry is judged whole, in memory or a scratch file, before its first byte goes into
 // the output. One that must be held is left out and listed; what makes the zip itself doubtful holds all of it (SPEC 7).
 
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import type { ProcessContext } from './process-context.ts';
 import { startDicom, type CleanDicom } from './process-dicom.ts';
 import { Held, stopOf } from './process-hold.ts';
 import { checkedName, dicomEntryName, otherEntryName, type Known } from './process-names.ts';
-import { writeScratch } from './process-scratch.ts';
+import { keepScratch, writeScratch } from './process-scratch.ts';
 import { damagedText, looksLike, peekBytes } from './process-sniff.ts';
 import { bytesOf, type Bytes } from './process-source.ts';
 
@@ -66,7 +66,7 @@ export class ZipWork {
       for await (const member of this.#entriesOf(zip, '', undefined, 1)) {
         count += 1;
         if (!this.#isVain()) yield member;
-        await rm(member.path, { force: true });
+        if (member.bytes === undefined) await rm(member.path, { force: true });
       }
       this.#judgeWhole(count);
     } catch (error) {
@@ -134,14 +134,14 @@ export class ZipWork {
     }
   }
 
-  /** A DICOM entry into a scratch file, or onto the list of exclusions. */
+  /** A DICOM entry as a member of the new zip, or onto the list of exclusions. */
   async #clean(place: Place, bytes: Bytes): Promise<ZipMember | undefined> {
     const path = this.#scratchPath();
     try {
       const file = await startDicom(bytes, this.#context);
       this.#remember(file);
       const name = dicomEntryName(this.#context, place.path, file, this.known);
-      const written = await writeScratch(path, file.body, this.#context.signal);
+      const written = await keepScratch(path, file.body, this.#context.signal);
       await bytes.drain();
       return { name: this.#unique(name), method: place.entry.method, path, ...written };
     } catch (error) {
@@ -166,7 +166,7 @@ export class ZipWork {
     }
     const path = this.#scratchPath();
     // The project lets other files through as they are (`otherFiles: encrypt`).
-    const written = await writeScratch(path, bytes.chunks(), this.#context.signal);
+    const written = await keepScratch(path, bytes.chunks(), this.#context.signal);
     this.#context.report.addOther();
     const name = this.#unique(otherEntryName(this.#context, place.path, this.known));
     return { name, method: place.entry.method, path, ...written };

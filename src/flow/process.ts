@@ -1,7 +1,7 @@
 // The work on one claimed upload, as one pipeline: read → walk → de-identify → check → encrypt → a sealed file on the disk, or no
 // file and the reason. What a file is, its content says, never its name.
 
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import { asClean, type Clean } from '../core/bytes.ts';
 import { unreachable } from '../core/errors.ts';
 import type { Exclusion } from '../core/reasons.ts';
@@ -48,7 +48,7 @@ export async function processUpload(
     signal.throwIfAborted();
     throw asAppError(error);
   } finally {
-    await removeScratch(task.scratch);
+    removeScratch(task.scratch);
   }
 }
 
@@ -57,7 +57,7 @@ async function inSource(
   deps: ProcessDeps,
   signal: AbortSignal,
 ): Promise<ProcessOutcome> {
-  const source = await openSource(task.source, signal);
+  const source = openSource(task.source, signal);
   try {
     if (source.sizeBytes === 0) return { kind: 'partial', reason: 'empty' };
     const context = await createContext(task, deps, signal);
@@ -69,7 +69,7 @@ async function inSource(
     if ((looks === 'unknown' || looks === 'damaged') && !task.closedByClient) {
       return { kind: 'partial', reason: 'disconnected' };
     }
-    if (looks === 'zip') await makeScratch(task.scratch);
+    if (looks === 'zip') makeScratch(task.scratch);
     const work: Work = { context, source, bytes };
     return await (task.kind === 'direct' ? processDirect(looks, work) : processIntake(looks, work));
   } catch (error) {
@@ -78,7 +78,7 @@ async function inSource(
     if (stop.kind === 'partial') return stop;
     return heldOutcome(stop, await source.sha256(), exclusionsOf(error));
   } finally {
-    await source.close();
+    source.close();
   }
 }
 
@@ -143,7 +143,7 @@ async function seal(
     const sourceSha256 = await source.sha256();
     return { kind: 'sealed', name, ...file, sourceSha256, exclusions, report: report.build() };
   } catch (error) {
-    await rm(task.output, { force: true });
+    rmSync(task.output, { force: true });
     throw error;
   }
 }

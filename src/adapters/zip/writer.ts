@@ -52,11 +52,7 @@ async function fill(
 /** Resolves when all bytes of the member were taken. */
 async function add(archive: archiver.Archiver, member: ZipMember): Promise<void> {
   const isStored = member.method === 'stored';
-  const checked = checkedBytes(member);
-  const source =
-    isStored && member.sizeBytes <= wholeBytes
-      ? await whole(checked)
-      : Readable.from(checked, { objectMode: false });
+  const source = await sourceOf(member);
   await new Promise<void>((resolve, reject) => {
     const settle = (error?: Error): void => {
       archive.off('entry', done).off('error', settle).off('close', closed);
@@ -75,6 +71,14 @@ async function add(archive: archiver.Archiver, member: ZipMember): Promise<void>
       store: isStored,
     });
   });
+}
+
+async function sourceOf(member: ZipMember): Promise<Buffer | Readable> {
+  const { bytes } = member;
+  if (bytes !== undefined) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const checked = checkedBytes(member);
+  if (member.method === 'stored' && member.sizeBytes <= wholeBytes) return whole(checked);
+  return Readable.from(checked, { objectMode: false });
 }
 
 /** The member's bytes, as long as they are what its size and checksum say. */

@@ -43,6 +43,8 @@ export interface ZipMember {
   readonly method: ZipMethod;
   /** Absolute path of the scratch file. It may be removed once the next member is asked for. */
   readonly path: string;
+  /** The whole file, where it is small; then there is no scratch file. */
+  readonly bytes?: Uint8Array;
   readonly sizeBytes: number;
   /** CRC-32 (zlib.crc32) of the whole file. */
   readonly crc32: number;
