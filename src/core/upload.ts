@@ -30,7 +30,8 @@ export const legalMoves: Readonly<Record<UploadState, readonly UploadState[]>> =
   waiting: ['queued', 'uploading', 'settling', 'withdrawn', 'superseded'],
   held: ['queued', 'rejected', 'superseded', 'withdrawn'],
   failed: ['queued', 'rejected', 'superseded', 'withdrawn'],
-  published: ['delivered', 'superseded'],
+  // `withdrawn`: a file of the outgoing folder that its member removed before it left.
+  published: ['delivered', 'superseded', 'withdrawn'],
   delivered: ['superseded'],
   rejected: ['superseded'],
   superseded: [],

@@ -2,6 +2,7 @@
 // that answers what the test says. `restart` makes everything anew on the same folder, as after a crash.
 
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -118,8 +119,16 @@ const hour = 3_600_000;
 export type Rig = Awaited<ReturnType<typeof makeRig>>;
 
 /** One project `brain` of site PUHSC with the given partners and the members alice and bob. */
-export async function makeRig(how: { partners?: readonly string[]; width?: number } = {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'clubhouse-flow-'));
+export async function makeRig(
+  how: {
+    partners?: readonly string[];
+    width?: number;
+    /** In memory where the machine can: for tests that would wait for the disk most of their time. */
+    isFast?: boolean;
+  } = {},
+) {
+  const base = how.isFast === true && existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const folder = await mkdtemp(join(base, 'clubhouse-flow-'));
   const clock = new TestClock(Date.UTC(2026, 0, 5, 12));
   const processor = new FakeProcessor(how.width);
   const recipients = new Map((how.partners ?? ['UMHS']).map((code) => [code, [`key of ${code}`]]));

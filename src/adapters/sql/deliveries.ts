@@ -145,6 +145,8 @@ async function settleRow(
     .where('sha256', '=', delivery.sha256)
     .executeTakeFirst();
   if (before === undefined) return false;
+  // What was proven at the partner stays so, whatever went wrong here afterwards.
+  if (before.state === 'delivered') return isDelivered;
   await trx
     .updateTable('delivery')
     .set({ ...change.row, updatedAt: now, ...(isDelivered ? { deliveredAt: now } : {}) })

@@ -152,9 +152,12 @@ async function withdraw(
   const upload = await need(trx, id);
   const jobs = await jobsOf(trx, id);
   for (const job of jobs) {
-    if (upload.claim === null && withdrawable.has(job.state)) {
+    // A direct file is its own publication: what did not leave yet never will.
+    const isUnsent = upload.kind === 'direct' && job.state === 'published';
+    if (isUnsent || (upload.claim === null && withdrawable.has(job.state))) {
       await moveJob(parts, trx, job, { to: 'withdrawn', actor, set: { dueAt: null } });
     }
+    if (isUnsent) await stopDelivery(trx, job.id, now);
   }
   await trx
     .updateTable('upload')
@@ -163,6 +166,14 @@ async function withdraw(
     .execute();
   await parts.audit.append(trx, { actor, action: 'upload.removed', object: id });
 }
+
+const stopDelivery = (trx: Transaction<Database>, jobId: string, now: number): Promise<unknown> =>
+  trx
+    .updateTable('delivery')
+    .set({ state: 'gone', dueAt: null, updatedAt: now })
+    .where('jobId', '=', jobId)
+    .where('state', 'in', ['pending', 'failed', 'conflict'])
+    .execute();
 
 /** Stands for files that no member uploaded. Never logs in: it has no key, no password, no membership. */
 const siteMember = '00000000-0000-7000-8000-000000000000';

@@ -1,0 +1,199 @@
+// `npm run torture [-- --kills N --seconds S --seed X]`: two real sites, clients that upload, cancel, resume, overwrite and remove,
+// servers that are killed at any moment and a line that breaks. At the end it compares what clients were promised with what was
+// published and delivered. Its last line has the figures; it ends with 1 if any of them is not 0.
+
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import yargs from 'yargs';
+import { Person } from '../test/support/people.ts';
+import { Site } from '../test/support/site.ts';
+import { chanceOf } from './torture/chance.ts';
+import { Receiver } from './torture/contents.ts';
+import { Killer } from './torture/killer.ts';
+import { Ledger } from './torture/ledger.ts';
+import { Line } from './torture/line.ts';
+import { noFigures, Reconciler, type Account } from './torture/reconcile.ts';
+import { Sender } from './torture/sender.ts';
+import { Watcher } from './torture/watcher.ts';
+
+const settings = [
+  'intake: { settle: 300ms }',
+  'replication: { every: 1s }',
+  'workers: 2',
+  'log: { level: info }',
+].join('\n');
+
+const outgoing = 'ji_brain/club_house/From_PUHSC_To_UMHS';
+
+interface Options {
+  readonly kills: number;
+  readonly seconds: number;
+  readonly senders: number;
+  readonly seed: string;
+  readonly keep: boolean;
+}
+
+interface Sites {
+  readonly peking: Site;
+  readonly michigan: Site;
+  readonly alice: Person;
+  readonly receiver: Receiver;
+  readonly line: Line;
+}
+
+async function main(): Promise<number> {
+  const options = await yargs(process.argv.slice(2))
+    .option('kills', { type: 'number', default: 30, describe: 'How often a server is killed' })
+    .option('seconds', { type: 'number', default: 75, describe: 'How long clients upload' })
+    .option('senders', { type: 'number', default: 4, describe: 'Clients at once' })
+    .option('seed', { type: 'string', default: randomBytes(4).toString('hex') })
+    .option('keep', { type: 'boolean', default: false, describe: 'Leave the sites on disk' })
+    .strict()
+    .parse();
+  say(`seed ${options.seed}: ${options.kills} kills in ${options.seconds} s`);
+  let isFaulty = true;
+  const sites = await makeSites(options, () => isFaulty);
+  const account: Account = { figures: noFigures(), lines: [] };
+  try {
+    const summary = await torture(sites, options, account, () => (isFaulty = false));
+    for (const line of account.lines.slice(0, 50)) say(`  ${line}`);
+    const figures = Object.entries(account.figures).map(([name, count]) => `${name} ${count}`);
+    say(`torture: ${summary}; ${figures.join(', ')}`);
+    return Object.values(account.figures).every((count) => count === 0) ? 0 : 1;
+  } finally {
+    sites.line.close();
+    await end(sites, options.keep);
+  }
+}
+
+async function torture(
+  sites: Sites,
+  options: Options,
+  account: Account,
+  mend: () => void,
+): Promise<string> {
+  const { peking, michigan, receiver, line } = sites;
+  const ledger = new Ledger();
+  const chance = chanceOf(`${options.seed} killer`);
+  const here = join(peking.home, 'data', 'home', outgoing);
+  const there = join(michigan.home, 'data', 'home', outgoing);
+  const watchers = [new Watcher(here, receiver, ledger), new Watcher(there, receiver, ledger)];
+  const [published, arrived] = watchers as [Watcher, Watcher];
+  let isOver = false;
+  const isDone = (): boolean => isOver;
+  await Promise.all([peking.start(), michigan.start()]);
+  const watching = Promise.all([published.run(isDone, false), arrived.run(isDone, true)]);
+  const senders = await makeSenders(sites, options, ledger);
+  const killer = new Killer({ sender: peking, receiver: michigan, incoming: there, line, chance });
+  const sending = Promise.all(senders.map((sender) => sender.run()));
+  await killer.run(options.kills, options.seconds);
+  mend();
+  clientsAreOver = true;
+  await sending;
+  await comeToRest(peking, ledger);
+  isOver = true;
+  await watching;
+  await judge({ sites, published, arrived, ledger, account });
+  const looks = published.looks + arrived.looks;
+  const steps = [...killer.byStep].map(([step, count]) => `${step} ${count}`).sort();
+  say(`  kills: ${steps.join(', ')}`);
+  const acknowledged = ledger.tracks.filter((track) => track.ending === 'acknowledged').length;
+  return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${line.cuts} cuts, ${looks} looks`;
+}
+
+let clientsAreOver = false;
+
+async function makeSenders(
+  { peking, alice }: Sites,
+  options: Options,
+  ledger: Ledger,
+): Promise<readonly Sender[]> {
+  const privateKey = await readFile(alice.key);
+  return Array.from({ length: options.senders }, (_, i) => {
+    const chance = chanceOf(`${options.seed} sender ${i}`);
+    const isOver = (): boolean => clientsAreOver;
+    const place = { port: peking.port, privateKey, outgoing: `/home/${outgoing}` };
+    return new Sender({ ...place, ledger, chance, isOver });
+  });
+}
+
+async function judge(what: {
+  readonly sites: Sites;
+  readonly published: Watcher;
+  readonly arrived: Watcher;
+  readonly ledger: Ledger;
+  readonly account: Account;
+}): Promise<void> {
+  const { sites, published, arrived, ledger, account } = what;
+  const reconciler = new Reconciler(account, ledger);
+  reconciler.contents(await published.look(false), await arrived.look(true));
+  for (const watcher of [published, arrived]) {
+    for (const { kind, where, what } of watcher.findings)
+      reconciler.tell(kind, `${where}: ${what}`);
+    for (const name of await watcher.temporaries()) reconciler.tell('orphans', name);
+  }
+  await reconciler.leftovers(sites.peking);
+  await reconciler.receipts(sites.peking);
+  await reconciler.audit(sites.peking);
+  await reconciler.audit(sites.michigan);
+}
+
+/** Until nothing is owed any more and nothing changed for a while, at most two minutes. */
+async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
+  const end = Date.now() + 60_000;
+  const abandoned = new Set(
+    ledger.tracks.filter(({ ending }) => ending === 'abandoned').map(({ path }) => path),
+  );
+  const over = ['delivered', 'superseded', 'withdrawn', 'held', 'failed', 'rejected'];
+  for (;;) {
+    await sleep(2000);
+    await site.run(['replicate', 'now']).catch(() => undefined);
+    const open = (await site.jobs()).filter(
+      (job) => !over.includes(job.state) && !(job.state === 'partial' && abandoned.has(job.upload)),
+    );
+    if (open.length === 0) break;
+    if (Date.now() > end) return;
+  }
+  // Receipts and the sweep come last.
+  await sleep(3000);
+}
+
+async function makeSites(options: Options, isFaulty: () => boolean): Promise<Sites> {
+  const peking = await Site.make('PUHSC', settings);
+  const michigan = await Site.make('UMHS', settings);
+  const alice = await Person.make('alice');
+  const receiver = await Receiver.make();
+  const line = await Line.open(michigan.port, chanceOf(`${options.seed} line`), isFaulty);
+  await peking.run(['project', 'add', 'brain', '--partner', 'UMHS']);
+  await michigan.run(['project', 'add', 'brain', '--partner', 'PUHSC']);
+  await peking.run(['user', 'add', 'alice', '--project', 'brain', '--key', alice.publicKey]);
+  const key = await alice.file('bob.asc', receiver.publicKey);
+  await peking.run([
+    ...['recipient', 'add', '--project', 'brain', '--partner', 'UMHS'],
+    ...['--key', key, '--fingerprint', receiver.fingerprint],
+  ]);
+  await peking.run([
+    ...['partner', 'add', 'UMHS', '--host', '127.0.0.1', '--port', String(line.port)],
+    ...['--user', 'PUHSC', '--host-key', await michigan.hostKey()],
+  ]);
+  const replicatorKey = join(peking.home, 'keys', 'replicator_ed25519.pub');
+  await michigan.run(['partner', 'accept', 'PUHSC', '--key', replicatorKey]);
+  return { peking, michigan, alice, receiver, line };
+}
+
+async function end({ peking, michigan, alice }: Sites, isKept: boolean): Promise<void> {
+  if (isKept) {
+    await Promise.all([peking.stop('SIGKILL'), michigan.stop('SIGKILL')]);
+    say(`kept: ${peking.home} ${michigan.home}`);
+    return;
+  }
+  await Promise.all([peking.remove(), michigan.remove(), alice.remove()]);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+process.exitCode = await main();

@@ -1,0 +1,277 @@
+// A client of a torture run: uploads by one of the ways that real clients have (FACTS of the project, SFTP clients), notices
+// when the line breaks, and comes back until it was answered, as a person would.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import ssh2 from 'ssh2';
+import type { SFTPWrapper } from 'ssh2';
+import type { Chance } from './chance.ts';
+import { contentOf, type Kind } from './contents.ts';
+import type { Ledger, Track } from './ledger.ts';
+
+export interface SenderParts {
+  readonly port: number;
+  readonly privateKey: Buffer;
+  readonly ledger: Ledger;
+  readonly chance: Chance;
+  /** The run is over: what was begun is ended, nothing new begins. */
+  readonly isOver: () => boolean;
+  readonly outgoing: string;
+}
+
+const intake = '/home/ji_brain/alice/gpg';
+
+const behaviours = [
+  'put',
+  'put',
+  'cancel and resume',
+  'overwrite',
+  'overwrite without truncating',
+  'remove',
+  'temporary name',
+  'temporary name over the old file',
+  'abandon',
+  'cut off and overwrite',
+] as const;
+type Behaviour = (typeof behaviours)[number];
+
+export class Sender {
+  readonly #parts: SenderParts;
+  #ssh: ssh2.Client | undefined;
+  #sftp: SFTPWrapper | undefined;
+
+  constructor(parts: SenderParts) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<void> {
+    const { chance, isOver, ledger, outgoing } = this.#parts;
+    while (!isOver()) {
+      const kind = chance.one<Kind>(['dicom', 'dicom', 'dicom', 'zip', 'plain']);
+      const behaviour = chance.one<Behaviour>(behaviours);
+      const track = ledger.begin(kind, (number) => {
+        const name = `${behaviour.replaceAll(' ', '-')}-${number}`;
+        if (kind === 'plain') return `${outgoing}/${name}.txt`;
+        return `${intake}/${name}.${kind === 'zip' ? 'zip' : 'dcm'}`;
+      });
+      await this.#behave(track, behaviour);
+      await chance.pause(150);
+    }
+    this.#ssh?.end();
+  }
+
+  async #behave(track: Track, behaviour: Behaviour): Promise<void> {
+    const { chance } = this.#parts;
+    const first = this.#next(track);
+    switch (behaviour) {
+      case 'put':
+        return this.#store(track, track.path, first);
+      case 'cancel and resume':
+        await this.#begin(track.path, first, track.kind !== 'plain' && chance.is(0.5));
+        await chance.pause(2500);
+        return this.#store(track, track.path, first, true);
+      case 'cut off and overwrite':
+        await this.#begin(track.path, first, false);
+        await chance.pause(1500);
+        return this.#store(track, track.path, this.#next(track));
+      case 'abandon':
+        await this.#begin(track.path, first, track.kind !== 'plain' && chance.is(0.5));
+        track.ending = 'abandoned';
+        return undefined;
+      case 'overwrite':
+      case 'overwrite without truncating':
+        await this.#store(track, track.path, first);
+        await chance.pause(2500);
+        return this.#store(track, track.path, this.#next(track), false, behaviour !== 'overwrite');
+      case 'remove':
+        await this.#store(track, track.path, first);
+        await chance.pause(2500);
+        await this.#remove(track.path);
+        track.ending = 'removed';
+        return undefined;
+      case 'temporary name':
+        return this.#underTemporaryName(track, first);
+      case 'temporary name over the old file':
+        await this.#underTemporaryName(track, first);
+        await chance.pause(2500);
+        return this.#underTemporaryName(track, this.#next(track));
+    }
+  }
+
+  #next(track: Track): Buffer {
+    const { chance, ledger } = this.#parts;
+    const side = chance.one([16, 64, 64, 200, 200, 700]);
+    const { bytes, marks } = contentOf(track.kind, track.number, track.versions.length + 1, side);
+    ledger.promise(track, marks);
+    track.ending = 'open';
+    return bytes;
+  }
+
+  /** Uploads until CLOSE was answered. */
+  async #store(
+    track: Track,
+    path: string,
+    bytes: Buffer,
+    isResumed = false,
+    isInPlace = false,
+  ): Promise<void> {
+    let resumes = isResumed;
+    let isMine = isResumed;
+    for (;;) {
+      const isDone = await this.#tried(async (sftp) => {
+        const size = await sizeOf(sftp, path);
+        // Where all bytes are there but no CLOSE was answered, clients send the file again: there is nothing to resume.
+        const from = resumes && size !== undefined && size < bytes.length ? size : 0;
+        const how = from > 0 ? 'r+' : isInPlace && size !== undefined ? 'r+' : 'w';
+        const handle = await open(sftp, path, how);
+        isMine = true;
+        await this.#write(sftp, handle, bytes, from, bytes.length);
+        // scp sets the end instead of emptying the file first.
+        if (isInPlace && from === 0) await setSize(sftp, handle, bytes.length);
+        await close(sftp, handle);
+      });
+      if (isDone) break;
+      // An in-place overwrite leaves old and new in one file; only starting anew mends that.
+      // Nobody resumes what lies there of another file.
+      resumes = isMine && !isInPlace && this.#parts.chance.is(0.6);
+    }
+    if (path === track.path) track.acknowledge();
+  }
+
+  /** Some of the bytes, then a CLOSE (as Ctrl-C in OpenSSH does) or a broken line. */
+  async #begin(path: string, bytes: Buffer, isClosed: boolean): Promise<void> {
+    const until = this.#parts.chance.whole(1, Math.max(1, bytes.length - 2));
+    await this.#tried(async (sftp) => {
+      const handle = await open(sftp, path, 'w');
+      await this.#write(sftp, handle, bytes, 0, until);
+      if (isClosed) await close(sftp, handle);
+      else this.#cut();
+    });
+  }
+
+  async #underTemporaryName(track: Track, bytes: Buffer): Promise<void> {
+    const { chance } = this.#parts;
+    const temporary = `${track.path}${chance.one(['.filepart', '.part'])}`;
+    await this.#store(track, temporary, bytes);
+    await this.#remove(track.path);
+    for (;;) {
+      const isDone = await this.#tried(async (sftp) => {
+        const isThere = (await sizeOf(sftp, temporary)) !== undefined;
+        // Not there any more: the rename came through, its answer did not.
+        if (isThere) await renamed(sftp, temporary, track.path);
+      });
+      if (isDone) break;
+    }
+    track.acknowledge();
+  }
+
+  async #remove(path: string): Promise<void> {
+    for (;;) {
+      const isDone = await this.#tried(async (sftp) => {
+        if ((await sizeOf(sftp, path)) !== undefined) await removed(sftp, path);
+      });
+      if (isDone) return;
+    }
+  }
+
+  async #write(
+    sftp: SFTPWrapper,
+    handle: Buffer,
+    bytes: Buffer,
+    from: number,
+    until: number,
+  ): Promise<void> {
+    const { chance } = this.#parts;
+    const piece = 32_768;
+    const isSlow = chance.is(0.3);
+    for (let at = from; at < until; at += piece * 4) {
+      const group = [];
+      for (let one = at; one < Math.min(until, at + piece * 4); one += piece) {
+        group.push(write(sftp, handle, bytes, one, Math.min(until - one, piece)));
+      }
+      await Promise.all(group);
+      if (isSlow) await chance.pause(400);
+    }
+  }
+
+  /** False: the line broke or the server refused; the caller decides what a person would do then. */
+  async #tried(work: (sftp: SFTPWrapper) => Promise<void>): Promise<boolean> {
+    try {
+      await work(await this.#connected());
+      return true;
+    } catch {
+      this.#cut();
+      await sleep(100);
+      return false;
+    }
+  }
+
+  #cut(): void {
+    this.#ssh?.destroy();
+    this.#sftp = undefined;
+    this.#ssh = undefined;
+  }
+
+  async #connected(): Promise<SFTPWrapper> {
+    if (this.#sftp !== undefined) return this.#sftp;
+    const { port, privateKey } = this.#parts;
+    const ssh = new ssh2.Client();
+    this.#ssh = ssh;
+    const sftp = await new Promise<SFTPWrapper>((resolve, reject) => {
+      const lost = (): void => {
+        if (this.#ssh === ssh) this.#sftp = undefined;
+        reject(new Error('the line broke'));
+      };
+      ssh.on('error', lost);
+      ssh.on('close', lost);
+      ssh.on('ready', () =>
+        ssh.sftp((error, opened) => (error === undefined ? resolve(opened) : reject(error))),
+      );
+      const readyTimeout = 10_000;
+      ssh.connect({ host: '127.0.0.1', port, username: 'alice', privateKey, readyTimeout });
+    });
+    this.#sftp = sftp;
+    return sftp;
+  }
+}
+
+type Done<T> = (error: Error | null | undefined, value?: T) => void;
+
+/** An answer that never comes is a broken line too. */
+const asked = <T>(ask: (done: Done<T>) => void): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('no answer')), 20_000);
+    ask((error, value) => {
+      clearTimeout(timer);
+      if (error == null) resolve(value as T);
+      else reject(error);
+    });
+  });
+
+const open = (sftp: SFTPWrapper, path: string, how: 'w' | 'r+'): Promise<Buffer> =>
+  asked((done) => sftp.open(path, how, done));
+const close = (sftp: SFTPWrapper, handle: Buffer): Promise<void> =>
+  asked((done) => sftp.close(handle, done));
+const write = (
+  sftp: SFTPWrapper,
+  handle: Buffer,
+  bytes: Buffer,
+  at: number,
+  length: number,
+): Promise<void> => asked((done) => sftp.write(handle, bytes, at, length, at, done));
+const setSize = (sftp: SFTPWrapper, handle: Buffer, size: number): Promise<void> =>
+  asked((done) => sftp.fsetstat(handle, { size } as ssh2.InputAttributes, done));
+const renamed = (sftp: SFTPWrapper, from: string, to: string): Promise<void> =>
+  asked((done) => sftp.rename(from, to, done));
+const removed = (sftp: SFTPWrapper, path: string): Promise<void> =>
+  asked((done) => sftp.unlink(path, done));
+
+const noSuchFile = 2;
+
+async function sizeOf(sftp: SFTPWrapper, path: string): Promise<number | undefined> {
+  try {
+    return (await asked<ssh2.Stats>((done) => sftp.stat(path, done))).size;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === noSuchFile) return undefined;
+    throw error;
+  }
+}

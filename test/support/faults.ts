@@ -1,0 +1,75 @@
+// Makes the n-th call of any of some ports fail: before it had an effect, or after it, when only its answer is lost. The
+// functions are replaced on the objects themselves, so whoever holds one meets the fault.
+
+import { AppError } from '../../src/core/errors.ts';
+
+export interface Faults {
+  /** `n` from 1: that call from now on fails. */
+  arm(n: number, moment: 'before' | 'after'): void;
+  /** No call fails any more. Answers the name of the one that did, or undefined when the n-th never came. */
+  disarm(): string | undefined;
+}
+
+/** Synchronous ones cannot fail for reasons of the outside world. */
+const never: ReadonlySet<string> = new Set(['spoolPath', 'now', 'wrote', 'truncated']);
+
+type Port = Record<string, unknown>;
+type Call = (...args: unknown[]) => unknown;
+
+export function faultsIn(ports: Readonly<Record<string, object>>): Faults {
+  let left = 0;
+  let moment: 'before' | 'after' = 'before';
+  let struck: string | undefined;
+
+  const strike = (name: string, when: 'before' | 'after'): void => {
+    if (when !== moment) return;
+    left -= 1;
+    if (left !== 0) return;
+    struck = name;
+    throw new AppError('STORAGE_FAILED', { detail: `the test's fault in ${name}` });
+  };
+  const around =
+    (name: string, call: Call): Call =>
+    async (...args) => {
+      strike(name, 'before');
+      const answer = await call(...args);
+      // What is opened must not stay open only because the test throws its handle away.
+      const isOpened = name.endsWith('.open');
+      if (isOpened) instrument(name, answer as Port);
+      try {
+        strike(name, 'after');
+      } catch (error) {
+        if (isOpened) await (answer as { close(): Promise<void> }).close();
+        throw error;
+      }
+      return answer;
+    };
+  const listing = (name: string, call: Call): Call =>
+    async function* list(...args) {
+      strike(name, 'before');
+      yield* call(...args) as AsyncIterable<unknown>;
+      strike(name, 'after');
+    };
+  const instrument = (name: string, port: Port): void => {
+    for (const [method, value] of Object.entries(port)) {
+      if (typeof value !== 'function' || never.has(method)) continue;
+      const call = value.bind(port) as Call;
+      const full = `${name}.${method}`;
+      port[method] =
+        method === 'list' && name === 'storage' ? listing(full, call) : around(full, call);
+    }
+  };
+
+  for (const [name, port] of Object.entries(ports)) instrument(name, port as Port);
+  return {
+    arm: (n, when) => {
+      left = n;
+      moment = when;
+      struck = undefined;
+    },
+    disarm: () => {
+      left = 0;
+      return struck;
+    },
+  };
+}
