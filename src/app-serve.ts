@@ -1,6 +1,7 @@
 // Builds and runs the server of one instance: SFTP, intake, workers, replication. Part of the composition root, see app.ts.
 
 import { randomUUID } from 'node:crypto';
+import { needSoundKeys } from './adapters/examine.ts';
 import { createLog } from './adapters/log.ts';
 import { takeServeLock } from './adapters/serve-lock.ts';
 import type { ServerLimits } from './adapters/sftp-server/limits.ts';
@@ -14,6 +15,7 @@ import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 import { crosswalkOf, replicatorParts } from './app-replication.ts';
 import type { Config } from './config.ts';
+import { AppError } from './core/errors.ts';
 import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
 import { createGate } from './flow/gate.ts';
@@ -70,7 +72,15 @@ async function startAll(
   const lock = takeServeLock(instancePaths(home).serveLock);
   // The lock goes last of all, when nothing of this process touches the instance any more.
   undo.unshift(() => lock.release());
-  const { config, paths } = base;
+  const { config, paths, database, audit } = base;
+  await needSoundKeys(paths);
+  // Another master key would give every patient a second code.
+  if (!(await audit.isOurs(database.db))) {
+    throw new AppError('CONFIG_INVALID', {
+      detail:
+        'keys/master.key is not the key that data/state/clubhouse.db was written with; restore the right one',
+    });
+  }
   const log = createLog(config.log.level);
   const storage = await createStorage({ home: paths.tree, spool: paths.spool });
   undo.push(() => storage.close());

@@ -125,7 +125,7 @@ export async function loadConfig(path: string, shownAs = 'config/clubhouse.yaml'
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new AppError('CONFIG_INVALID', {
       cause,
-      detail: `${shownAs} cannot be read; run clubhouse init, or name the folder with --home`,
+      detail: `no instance is here, ${path} cannot be read; run clubhouse init, or name the folder with --home`,
     });
   });
   return parseConfig(text, shownAs);

@@ -1,7 +1,7 @@
-// What `clubhouse doctor` looks at on the disk. The database: sql/examine.ts.
+// What `clubhouse doctor` looks at on the disk, and `clubhouse serve` before it starts. The database: sql/examine.ts.
 
-import { lstat, readdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, readdir, stat, statfs } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { AppError } from '../core/errors.ts';
 import type { InstancePaths } from '../core/instance.ts';
 import type { Finding } from '../flow/ports/directory.ts';
@@ -9,6 +9,19 @@ import { fingerprintOfFile } from './keys.ts';
 import { loadSecrets } from './secrets.ts';
 
 const gigabyte = 1024 ** 3;
+
+/** What a server must not start without: each key there, usable and secret. Throws CONFIG_INVALID. */
+export async function needSoundKeys(paths: InstancePaths): Promise<void> {
+  for (const path of [...paths.hostKeys, paths.replicatorKey, paths.masterKey]) {
+    const name = `keys/${basename(path)}`;
+    const facts = await stat(path).catch(() => undefined);
+    if (facts === undefined) throw unsound(`${name} is missing; restore it from a backup`);
+    if ((facts.mode & 0o077) !== 0) throw unsound(`others can read ${name}; chmod 600 ${name}`);
+    if (path !== paths.masterKey) await fingerprintOfFile(path, name);
+  }
+}
+
+const unsound = (detail: string): AppError => new AppError('CONFIG_INVALID', { detail });
 
 /** Modes, keys, room on the disk. */
 export async function examineFiles(paths: InstancePaths): Promise<readonly Finding[]> {

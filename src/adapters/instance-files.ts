@@ -17,7 +17,14 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 const makePrivate = async (path: string): Promise<void> => {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+    const code = cause.code ?? 'unknown';
+    const why = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file is in its place' : code;
+    throw new AppError('STORAGE_FAILED', {
+      cause,
+      detail: `the folder ${path} cannot be made: ${why}`,
+    });
+  });
 };
 
 /** Makes the folders that every instance has; those that are there stay. */

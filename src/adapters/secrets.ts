@@ -22,7 +22,7 @@ export async function loadSecrets(path: string): Promise<Secrets> {
     await readFile(path, 'utf8').catch((cause: unknown) => {
       throw new AppError('CONFIG_INVALID', {
         cause,
-        detail: 'keys/master.key cannot be read; run init',
+        detail: 'keys/master.key cannot be read; restore it from the place where it was kept safe',
       });
     })
   ).trim();

@@ -74,8 +74,8 @@ let typedAhead = '';
 
 /** Asks for a secret on the terminal; what is typed is not shown. Throws GivenUp. */
 export async function askHidden(question: string): Promise<string> {
-  process.stdout.write(question);
   process.stdin.setRawMode(true);
+  process.stdout.write(question);
   try {
     return await lineUnseen();
   } finally {

@@ -2,7 +2,7 @@
 // failed, 2 wrong usage.
 
 import yargs from 'yargs';
-import { AppError } from '../core/errors.ts';
+import { AppError, type ErrorCode } from '../core/errors.ts';
 import { commands } from './commands.ts';
 import { GivenUp, UsageError, warn } from './output.ts';
 
@@ -51,6 +51,14 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Codes whose detail says it all: for a person at the terminal the sentence in front of it is noise. */
+const saidByDetail: readonly ErrorCode[] = [
+  ...(['NOT_FOUND', 'CONFLICT', 'BAD_INPUT', 'BUSY', 'CONFIG_INVALID', 'STORAGE_FAILED'] as const),
+];
+
+const plainly = ({ code, detail, message }: AppError): string =>
+  detail !== undefined && saidByDetail.includes(code) ? detail : message;
+
 function tell(error: unknown): number {
   if (error instanceof UsageError || (error instanceof Error && error.name === 'YError')) {
     warn(`${error.message.replaceAll('\n', '; ')} (see clubhouse --help)`);
@@ -61,7 +69,7 @@ function tell(error: unknown): number {
     return 1;
   }
   if (error instanceof AppError) {
-    warn(error.message);
+    warn(plainly(error));
     return error.code === 'BAD_INPUT' ? 2 : 1;
   }
   const code = (error as { code?: unknown } | null)?.code;

@@ -1,6 +1,7 @@
 // `clubhouse serve` as a process: what it says, how it ends, and that commands beside it take effect at once.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -80,6 +81,50 @@ void t.test('a mistake in the configuration is told at once with its line', asyn
   t.match(done.err, /config\/clubhouse\.yaml:4: unknown key "replicaton"; did you mean/);
 });
 
+const faults: readonly { readonly name: string; readonly does: string; readonly says: RegExp }[] = [
+  { name: 'is missing', does: 'missing', says: /keys\/replicator_ed25519 is missing/ },
+  { name: 'can be read by others', does: 'open', says: /others can read keys\/replicator_ed25519/ },
+  { name: 'is no key', does: 'garbage', says: /keys\/replicator_ed25519 is not an SSH key/ },
+];
+
+for (const { name, does, says } of faults) {
+  void t.test(`it does not start when a key ${name}, and says which`, async (t) => {
+    const key = join(home, 'keys/replicator_ed25519');
+    const was = await readFile(key);
+    if (does === 'missing') await rm(key);
+    if (does === 'open') await chmod(key, 0o644);
+    if (does === 'garbage') await writeFile(key, 'garbage\n');
+    const done = await clubhouse('serve');
+    await rm(key, { force: true });
+    await writeFile(key, was, { mode: 0o600 });
+    t.match(done, { code: 1, out: '', err: says });
+  });
+}
+
+void t.test("it does not start with another instance's master key", async (t) => {
+  await clubhouse('project', 'add', 'brain', '--partner', 'UMHS');
+  const key = join(home, 'keys/master.key');
+  const was = await readFile(key);
+  await writeFile(key, `${'5a'.repeat(32)}\n`);
+  const done = await clubhouse('serve');
+  await writeFile(key, was);
+  t.match(done, { code: 1, out: '', err: /master\.key is not the key that .* was written with/ });
+});
+
+void t.test('it does not start on a port that another program has', async (t) => {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => other.close());
+  const port = (other.address() as AddressInfo).port;
+  await writeFile(
+    join(home, 'config/clubhouse.yaml'),
+    `site: PUHSC\nlisten: { host: 127.0.0.1, port: ${port} }\nworkers: 1\n`,
+  );
+  const done = await clubhouse('serve');
+  await configure('');
+  t.match(done, { code: 1, err: new RegExp(`another program listens on 127.0.0.1:${port}`) });
+});
+
 void t.test('it serves once, beside commands, and ends cleanly on SIGTERM', async (t) => {
   const server = await start(t);
   t.match(listening(server)?.hostKeys, [/^host_ed25519 SHA256:/, /^host_rsa SHA256:/]);
@@ -90,7 +135,6 @@ void t.test('it serves once, beside commands, and ends cleanly on SIGTERM', asyn
   });
 
   await t.test('a user that was added logs in at once, and leaves when disabled', async (t) => {
-    await clubhouse('project', 'add', 'brain', '--partner', 'UMHS');
     const add = ['user', 'add', 'alice', '--project', 'brain', '--password-stdin'];
     const added = await run([...add, '--home', home], 'correct horse battery\n');
     t.equal(added.code, 0, added.err);

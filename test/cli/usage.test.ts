@@ -1,5 +1,7 @@
 // Wrong usage: one clear line, the right exit code, nothing changed; and the help.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +10,8 @@ import t from 'tap';
 import yargs from 'yargs';
 import { commands } from '../../src/cli/commands.ts';
 import { visible } from '../../src/cli/output.ts';
-import { here, run, type Ended } from '../support/command-line.ts';
+import { binary, here, run, type Ended } from '../support/command-line.ts';
+import { missing } from '../support/programs.ts';
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
@@ -101,9 +104,45 @@ await t.test('the binary ends with the same codes', async (t) => {
   t.match(await run(['job', 'list', '--al', '--home', home]), { code: 2, out: '' });
 });
 
+/** What a terminal of its own shows, with `keys` typed after each question. */
+async function atTerminal(args: readonly string[], keys: readonly string[]): Promise<string> {
+  const line = [process.execPath, binary, ...args, '--home', home].join(' ');
+  const child = spawn('script', ['-qec', `${line}; echo "ended with $?"`, '/dev/null']);
+  let [shown, answered] = ['', 0];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+    const next = keys[answered];
+    if (next === undefined || shown.split(': ').length - 1 <= answered) return;
+    answered += 1;
+    child.stdin.write(next);
+  });
+  await once(child, 'close');
+  return shown;
+}
+
+await t.test(
+  'a password is asked for twice on a terminal, and is not shown',
+  { skip: missing('script') },
+  async (t) => {
+    const add = ['user', 'add', 'dora', '--project', 'brain'];
+    const shown = await atTerminal(add, [
+      'corect\u007f\u007frect horse 12\r',
+      'correct horse 12\r',
+    ]);
+    t.match(shown, /Password for dora.*: \s+Once more: \s+Added user dora: .*a password/s);
+    t.match(shown, /ended with 0/);
+    t.notMatch(shown, /horse/);
+    const differ = await atTerminal(['user', 'passwd', 'dora'], ['one password 12\r', 'another\r']);
+    t.match(differ, /the two passwords differ/);
+    t.match(differ, /ended with 2/);
+    const left = await atTerminal(['user', 'passwd', 'dora'], ['half\u0003']);
+    t.match(left, /given up; nothing was changed\s+ended with 1/);
+  },
+);
+
 await t.test('what was refused is not there', async (t) => {
   t.same((await readdir(join(home, 'data/home'))).sort(), ['ji_brain']);
-  t.same((await readdir(join(home, 'data/home/ji_brain'))).sort(), ['club_house']);
+  t.same((await readdir(join(home, 'data/home/ji_brain'))).sort(), ['club_house', 'dora']);
 });
 
 await t.test('every command has help with an example', async (t) => {

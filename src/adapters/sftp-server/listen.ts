@@ -161,7 +161,9 @@ async function createSsh(hostKeys: readonly string[], log: Log): Promise<ssh2.Se
     hostKeys.map(async (key) => {
       if (key.includes('PRIVATE KEY')) return key;
       return readFile(key, 'utf8').catch(() => {
-        throw new AppError('CONFIG_INVALID', { detail: 'a host key cannot be read; run init' });
+        throw new AppError('CONFIG_INVALID', {
+          detail: 'a host key cannot be read; restore it from a backup',
+        });
       });
     }),
   );
@@ -177,10 +179,23 @@ async function createSsh(hostKeys: readonly string[], log: Log): Promise<ssh2.Se
   return ssh;
 }
 
+function cannotListen(error: NodeJS.ErrnoException, where: string): AppError {
+  if (error.code === 'EADDRINUSE') {
+    return new AppError('BUSY', { detail: `another program listens on ${where} already` });
+  }
+  const why =
+    error.code === 'EACCES'
+      ? 'ports under 1024 are not for ordinary accounts'
+      : error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND'
+        ? 'this machine has no such address'
+        : (error.code ?? 'unknown');
+  return new AppError('CONFIG_INVALID', { detail: `cannot listen on ${where}: ${why}` });
+}
+
 function listenOn(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new AppError('BUSY', { detail: `cannot listen: ${error.code ?? 'unknown'}` }));
+      reject(cannotListen(error, `${host}:${port}`));
     });
     server.listen(port, host, () => {
       server.removeAllListeners('error');

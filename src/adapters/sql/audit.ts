@@ -77,6 +77,12 @@ export class AuditLog {
     return undefined;
   }
 
+  /** Was the oldest row written with our key? True when there is none. */
+  async isOurs(db: Kysely<Database>): Promise<boolean> {
+    const row = await db.selectFrom('audit').selectAll().orderBy('seq').limit(1).executeTakeFirst();
+    return row === undefined || this.#chain('', row) === row.hash;
+  }
+
   #chain(
     previous: string,
     row: { at: number; actor: string; action: string; object: string; detail: string },

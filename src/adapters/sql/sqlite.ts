@@ -38,8 +38,7 @@ export interface OpenDatabase {
 
 /** Opens (and makes) the database at `path` and brings it to the newest schema. */
 export async function openSqlite(path: string): Promise<OpenDatabase> {
-  const sqlite = new BetterSqlite3(path);
-  sqlite.pragma('journal_mode = WAL');
+  const sqlite = openFile(path);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   sqlite.pragma('busy_timeout = 10000');
@@ -50,6 +49,19 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
     close: () => db.destroy(),
   };
+}
+
+function openFile(path: string): BetterSqlite3.Database {
+  try {
+    const sqlite = new BetterSqlite3(path);
+    sqlite.pragma('journal_mode = WAL');
+    return sqlite;
+  } catch (cause) {
+    const code = String((cause as { code?: unknown }).code);
+    const isBroken = /NOTADB|CORRUPT/.test(code);
+    const what = isBroken ? 'is damaged; restore it from a backup' : `cannot be opened (${code})`;
+    throw new AppError('STORAGE_FAILED', { cause, detail: `data/state/clubhouse.db ${what}` });
+  }
 }
 
 /** The number in the file's head says that nothing is to do, so that most openings need not ask the Migrator. */

@@ -53,7 +53,7 @@ async function passwordFor(
   if (hasKey || (await app.members.list()).some((member) => member.name === name)) return undefined;
   // Nobody should type a password twice and then hear that the project does not exist.
   for (const project of manyOf(args.project)) await app.projects.show(project);
-  return readPassword(false, `Password for ${name} (Return alone: none yet): `);
+  return readPassword(false, `Password for ${name} (only Return for none yet): `);
 }
 
 export const userCommand: Noun = {

@@ -78,20 +78,29 @@ export function readProfile(yaml: string, name: string): ReadProfile {
   return { source: result.data, lineOf };
 }
 
+/** Told at once; who mends these sees the rest the next time. */
+const mostMistakes = 9;
+
 function schemaError(
   error: z.ZodError,
   name: string,
   lineOf: (path: readonly (string | number)[]) => number,
 ): AppError {
-  const issue = error.issues[0];
-  const path = (issue?.path ?? []).map((key) => (typeof key === 'symbol' ? '' : key));
-  if (issue?.code === 'unrecognized_keys') {
-    const key = issue.keys[0] ?? '';
-    return profileError(name, lineOf([...path, key]), `unknown key "${key}"`);
-  }
-  const where = path.filter((key) => typeof key === 'string').join('.');
-  const what = issue?.message ?? 'not valid';
-  return profileError(name, lineOf(path), where === '' ? what : `${where}: ${what}`);
+  const mistakes = error.issues.flatMap((issue) => {
+    const path = issue.path.map((key) => (typeof key === 'symbol' ? '' : key));
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({
+        line: lineOf([...path, key]),
+        what: `unknown key "${key}"`,
+      }));
+    }
+    const where = path.filter((key) => typeof key === 'string').join('.');
+    const what = where === '' ? issue.message : `${where}: ${issue.message}`;
+    return [{ line: lineOf(path), what }];
+  });
+  const [first, ...others] = mistakes.sort((a, b) => a.line - b.line);
+  const more = others.slice(0, mostMistakes).map(({ line, what }) => `; line ${line}: ${what}`);
+  return profileError(name, first?.line ?? 1, `${first?.what ?? 'not valid'}${more.join('')}`);
 }
 
 /** Where the key of a path stands; the nearest parent where the path leads nowhere. */
