@@ -126,7 +126,7 @@ await t.test(
   async (t) => {
     const add = ['user', 'add', 'dora', '--project', 'brain'];
     const shown = await atTerminal(add, [
-      'corect\u007f\u007frect horse 12\r',
+      'corect\u007f\u007f\u007frect horse 12\r',
       'correct horse 12\r',
     ]);
     t.match(shown, /Password for dora.*: \s+Once more: \s+Added user dora: .*a password/s);
