@@ -77,7 +77,27 @@ export const maximumPathBytes = 4096;
 export const isReplicatorTemporary = (name: string): boolean =>
   name.startsWith('.clubhouse-') && name.endsWith('.part');
 
-export const isReservedName = (name: string): boolean => /^gpg-/i.test(name);
+/** Letters that look like those of `gpg` in other scripts; full-width and mathematical ones fold by NFKC. */
+const lookAlikes: Readonly<Record<string, string>> = {
+  ɡ: 'g',
+  ᶃ: 'g',
+  ց: 'g',
+  р: 'p',
+  ρ: 'p',
+  ϱ: 'p',
+  ⲣ: 'p',
+};
+
+/** `gpg-*`, also in capitals, in letters that look the same, or with invisible ones between: people would trust it. */
+export function isReservedName(name: string): boolean {
+  const shown = name
+    .normalize('NFKC')
+    .replaceAll(/[\p{Default_Ignorable_Code_Point}\p{Cc}\p{M}]/gu, '')
+    .toLowerCase()
+    .trimStart();
+  const plain = Array.from(shown.slice(0, 16), (letter) => lookAlikes[letter] ?? letter).join('');
+  return /^gpg[\p{Pd}\u2212\u2043]/u.test(plain);
+}
 
 /** Where a login starts: in its own folder where it has one project, else in /home. */
 export function loginFolder(viewer: Viewer): string {
@@ -89,7 +109,7 @@ export function loginFolder(viewer: Viewer): string {
 
 /**
  * The parts of a client's path, `.` and `..` resolved by name, never above the root; a relative one starts at `from`.
- * Throws BAD_NAME for what is not UTF-8, holds control characters or is too long.
+ * Throws BAD_NAME for what is not UTF-8, holds a NUL or is too long.
  */
 export function normalise(bytes: Uint8Array, from: string): readonly string[] {
   if (bytes.length > maximumPathBytes) throw new AppError('BAD_NAME');
@@ -99,7 +119,7 @@ export function normalise(bytes: Uint8Array, from: string): readonly string[] {
   } catch {
     throw new AppError('BAD_NAME');
   }
-  if (/[\u0000-\u001f\u007f]/.test(text)) throw new AppError('BAD_NAME');
+  if (text.includes('\0')) throw new AppError('BAD_NAME');
   const parts: string[] = text.startsWith('/') ? [] : from.split('/').filter((part) => part !== '');
   for (const part of text.split('/')) {
     if (part === '..') parts.pop();
@@ -158,7 +178,11 @@ function locate(viewer: Viewer, site: string, parts: readonly string[]): Place {
     projectId: project.id,
     viewer: viewer.kind,
   } as const;
-  if (owner === 'club_house') return inClubHouse(viewer, site, project.partners, rest, base);
+  if (owner === 'club_house') {
+    // Others read these names, and other servers take them. In the own folder anything that a client sends is welcome.
+    if (rest.some((part) => /\p{Cc}/u.test(part))) throw new AppError('BAD_NAME');
+    return inClubHouse(viewer, site, project.partners, rest, base);
+  }
   if (viewer.kind !== 'member' || owner !== viewer.name) throw new AppError('NO_SUCH_FILE');
   const area = rest[0] === 'gpg' || rest[0] === 'receipts' ? rest[0] : 'self';
   const fixed = rest.length === (area === 'self' ? 0 : 1);

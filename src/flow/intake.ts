@@ -26,7 +26,7 @@ export function createIntake(parts: IntakeParts): Intake {
       parts.gate.hold([place.path], async () => {
         const { declaredSizeBytes, ...flags } = how;
         const upload = await newestAt(parts, principal, place);
-        const isFresh = flags.write && upload?.claim !== undefined;
+        const isFresh = flags.write && keepsBytes(place, upload);
         const isNewWriter = parts.gate.writers.get(place.path) === undefined;
         const file = await open({ ...flags, freshInode: isFresh });
         try {
@@ -56,7 +56,9 @@ export function createIntake(parts: IntakeParts): Intake {
           const { from, to } = change;
           const go = (): Promise<void> => run({ freshInode: false });
           return change.isFolder
-            ? parts.gate.alone(() => moveFolder(parts, principal, from, to, go))
+            ? parts.gate.alone([from.path, to.path], () =>
+                moveFolder(parts, principal, from, to, go),
+              )
             : parts.gate.hold([from.path, to.path], () => moveFile(parts, principal, from, to, go));
         }
         default:
@@ -64,8 +66,18 @@ export function createIntake(parts: IntakeParts): Intake {
       }
     },
     hidden: (principal, folder) => parts.uploads.hidden(principal.id, folder),
+    whenSettled: (place, work) =>
+      place.area === 'direct' ? parts.gate.hold([place.path], work) : work(),
   };
 }
+
+/**
+ * Must the bytes that are there stay as they are, for others who have them: a claim, or, in the outgoing folder, members
+ * and the replicator who read what was passed on? What is written now may be a slip.
+ */
+const keepsBytes = (place: WritePlace, upload: Upload | undefined): boolean =>
+  upload?.claim !== undefined ||
+  (place.area === 'direct' && upload !== undefined && !isBeforeClaim(upload));
 
 interface Opening {
   readonly principal: Principal;
@@ -152,7 +164,7 @@ async function truncate(
   const before = await parts.storage.facts(place.path);
   const isChange = before !== undefined && before.sizeBytes !== sizeBytes;
   const upload = await newestAt(parts, principal, place);
-  await run({ freshInode: isChange && upload?.claim !== undefined });
+  await run({ freshInode: isChange && keepsBytes(place, upload) });
   const facts = isChange ? await parts.storage.facts(place.path) : undefined;
   if (facts === undefined || place.area === 'plain') return;
   const group = parts.gate.writers.get(place.path);

@@ -75,7 +75,7 @@ export function receiptText(site: string, facts: ReceiptFacts): string {
   const lines = [
     'Clubhouse receipt',
     '',
-    `File:      /home/${facts.path}`,
+    `File:      /home/${printable(facts.path)}`,
     `Received:  ${time(facts.createdAt)}, ${count(facts.sizeBytes, 'byte')}`,
     ...(facts.sha256 === undefined ? [] : [`SHA-256:   ${facts.sha256}`]),
     `As of:     ${time(facts.updatedAt)}`,
@@ -163,7 +163,8 @@ function evidenceText(evidence: string | undefined): string {
   return 'the delivery of the same content before.';
 }
 
-const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f]/g, '_');
+/** A name is the client's: it must not write lines of its own. */
+const printable = (name: string): string => name.replace(/[\p{Cc}\u2028\u2029]/gu, '_');
 const time = (ms: number): string =>
   `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 const count = (n: number, word: string): string =>

@@ -125,7 +125,11 @@ async function carryOver(
   const state = isOpen ? 'uploading' : 'settling';
   const rest = { coverage, closed, declaredSizeBytes, state } as const;
   return parts.uploads.begin(
-    newUpload(to, principal.id, facts, { ...rest, settleAt: isOpen ? undefined : settleAt }),
+    // Moving a shared folder does not make the files in it the mover's: slips of others would show.
+    newUpload(to, source?.memberId ?? principal.id, facts, {
+      ...rest,
+      settleAt: isOpen ? undefined : settleAt,
+    }),
     principal.id,
   );
 }

@@ -12,6 +12,7 @@ import {
   type Place,
   type Right,
   type Viewer,
+  isReservedName,
 } from '../../src/core/tree.ts';
 
 const brain = { id: 'b', name: 'brain', partners: ['UMHS', 'CHUV'] };
@@ -113,13 +114,14 @@ void t.test(
 );
 
 void t.test(
-  'names that are not UTF-8, too long or hold control characters are refused',
+  'names that are not UTF-8 or too long are refused, and control characters where others read them',
   async (t) => {
     const bad = [
       Uint8Array.from([0xb2, 0xe2]),
       Uint8Array.from([0xed, 0xa0, 0x80]),
-      bytes('a\nb'),
       bytes('a\0'),
+      bytes('/home/ji_brain/club_house/From_PUHSC_To_UMHS/a\nb'),
+      bytes('/home/ji_brain/club_house/From_UMHS_To_PUHSC/a\u009bb'),
       bytes('x'.repeat(256)),
       bytes('王'.repeat(86)),
       bytes('a/'.repeat(2049)),
@@ -129,12 +131,31 @@ void t.test(
         codeOf(() => resolve(alice, 'PUHSC', path)),
         'BAD_NAME',
       );
-    t.equal(
-      codeOf(() => at(alice, '王'.repeat(85))),
-      'OK',
-    );
+    for (const name of ['王'.repeat(85), 'gpg/a\nb\u001b[31m.dcm', 'a\tb']) {
+      t.equal(
+        codeOf(() => at(alice, name)),
+        'OK',
+      );
+    }
   },
 );
+
+void t.test('what looks like gpg- is reserved, what does not is free', async (t) => {
+  const alike = [
+    'gpg-x',
+    'GPG-x',
+    'ｇｐｇ-x',
+    'ɡpg-x',
+    'gрg-x',
+    'g\u200bpg-x',
+    ' gpg-x',
+    'gpg–x',
+    '𝐠𝐩𝐠-x',
+  ];
+  for (const name of alike) t.ok(isReservedName(name), name);
+  for (const name of ['gpg', 'gpg_x', 'gpgx-1', 'a-gpg-x', 'pgp-x', '', '王-gpg'])
+    t.notOk(isReservedName(name), name);
+});
 
 void t.test('renames stay in their own area', async (t) => {
   const own = '/home/ji_brain/bob';

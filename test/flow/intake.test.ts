@@ -476,3 +476,82 @@ void t.test('progress is written down while a file grows', async (t) => {
   t.match(await rig.desk.list(), [{ state: 'uploading', bytes: 6 }]);
   await handle.end('close');
 });
+
+const shared = 'ji_brain/club_house/From_PUHSC_To_UMHS';
+
+void t.test('who moves a shared folder does not become the owner of the slips in it', async (t) => {
+  const rig = await makeRig();
+  t.teardown(() => rig.close());
+  rig.processor.answer = () =>
+    Promise.resolve({
+      kind: 'held',
+      reason: 'slip',
+      detail: undefined,
+      sourceSha256: 'bb'.repeat(32),
+      exclusions: [],
+    });
+  await rig.storage.makeFolder(`${shared}/sub`);
+  await upload(rig, '>sub/a.dcm', 'DICM');
+  await rig.settle();
+  const move = {
+    kind: 'rename',
+    from: place('>sub'),
+    to: place('>moved'),
+    isFolder: true,
+  } as const;
+  await rig.intake.change(principal('bob'), move, () =>
+    rig.storage.rename(move.from.path, move.to.path, false),
+  );
+  const hidden = async (name: string): Promise<number> =>
+    (await rig.intake.hidden(principal(name), `${shared}/moved`)).size;
+  t.equal(await hidden('bob'), 1, 'unseen at once');
+  t.equal(await hidden('alice'), 0);
+  await rig.settle();
+  t.equal(await hidden('bob'), 1, 'and after it was looked at again');
+  t.equal(await hidden('alice'), 0, 'its uploader sees it');
+});
+
+void t.test('what was passed on keeps its bytes for those who read it', async (t) => {
+  const rig = await makeRig();
+  t.teardown(() => rig.close());
+  rig.processor.answer = () => Promise.resolve({ kind: 'passed', sourceSha256: 'aa'.repeat(32) });
+  await upload(rig, '>plan.txt', 'no patient');
+  await rig.settle();
+  const how = { read: true, write: false, create: false, exclusive: false };
+  const reader = await rig.storage.open(`${shared}/plan.txt`, {
+    ...how,
+    truncate: false,
+    freshInode: false,
+  });
+  const writer = await openFor(rig, '>plan.txt');
+  await writer.write(0, 'Wang^Xiaodong');
+  t.equal(Buffer.from(await reader.read(0, 100)).toString(), 'no patient');
+  t.equal((await rig.intake.hidden(principal('bob'), shared)).size, 1);
+  await writer.end('close');
+  await reader.close();
+});
+
+void t.test('a file of the shared folder is seen with its row or not at all', async (t) => {
+  const rig = await makeRig();
+  t.teardown(() => rig.close());
+  const at = place('>slip.dcm');
+  const how = { read: false, write: true, create: true, exclusive: false, truncate: true };
+  let seen = 'not asked';
+  let look: Promise<void> | undefined;
+  await rig.intake.open(
+    principal('alice'),
+    at,
+    { ...how, freshInode: false, declaredSizeBytes: undefined },
+    async (decided) => {
+      const file = await rig.storage.open(at.path, decided);
+      look = rig.intake.whenSettled(at, async () => {
+        const hidden = await rig.intake.hidden(principal('bob'), shared);
+        seen = hidden.has(at.path) ? 'hidden' : 'shown';
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      return file;
+    },
+  );
+  await look;
+  t.equal(seen, 'hidden');
+});

@@ -140,6 +140,7 @@ export function fakeIntake(): FakeIntake {
       await run({ freshInode: fake.freshInode });
       events.push(changed(change));
     },
+    whenSettled: (_place, work) => work(),
     hidden: async (principal, folder) =>
       principal.name === 'alice' ? new Set() : (fake.hiddenPaths.get(folder) ?? new Set()),
   };

@@ -46,18 +46,32 @@ export async function isHidden(context: Context, place: RealPlace): Promise<bool
   return hidden.has(place.path);
 }
 
+/** A file of the outgoing folder may be on the disk a moment before it is known whether others may see it. */
+export const whenSettled = <T>(
+  context: Context,
+  place: RealPlace,
+  work: () => Promise<T>,
+): Promise<T> => context.intake.whenSettled(writePlaceOf(place), work);
+
 /** The facts of a place that exists for this principal, else NO_SUCH_FILE. */
 export async function factsOf(context: Context, place: RealPlace): Promise<FileFacts> {
-  const facts = (await isHidden(context, place))
-    ? undefined
-    : await context.storage.facts(place.path);
+  const facts = await whenSettled(context, place, async () =>
+    (await isHidden(context, place)) ? undefined : context.storage.facts(place.path),
+  );
   if (facts === undefined) throw new AppError('NO_SUCH_FILE');
   return facts;
 }
 
-/** A name that is taken by a file which does not exist for this principal cannot be written over. */
-export async function refuseHidden(context: Context, place: RealPlace): Promise<void> {
-  if (await isHidden(context, place)) throw new AppError('ALREADY_EXISTS');
+/**
+ * Throws where there is a file that does not exist for this principal; asked while the path is held. ALREADY_EXISTS where a
+ * name is wanted: that it is taken cannot be kept from somebody who wants it too.
+ */
+export async function refuseHidden(
+  context: Context,
+  place: RealPlace,
+  code: 'ALREADY_EXISTS' | 'NO_SUCH_FILE',
+): Promise<void> {
+  if (await isHidden(context, place)) throw new AppError(code);
 }
 
 const folderMode = 0o40000;

@@ -1,28 +1,38 @@
 // Listings: entries in pieces, with the long names that `ls -l` shows, and only what exists for the principal.
 
 import type { Place } from '../../core/tree.ts';
+import type { FileFacts } from '../../flow/ports/storage.ts';
 import { attributeFields, type ShownAttributes } from './encode.ts';
-import { childPlace, shownAttributes, type Context } from './context.ts';
+import { childPlace, shownAttributes, whenSettled, type Context } from './context.ts';
 import type { Listed } from './handles.ts';
 
-/** The entries of a folder; the first piece begins with `.` and `..`. `hidden` holds paths that are left out. */
+/**
+ * The entries of a folder; the first piece begins with `.` and `..`. What is hidden is asked for each piece anew, after its
+ * names were read: a file that came meanwhile has its row by then.
+ */
 export async function* listPlace(
   context: Context,
   folder: Place,
-  hidden: ReadonlySet<string>,
+  facts: FileFacts | undefined,
 ): AsyncGenerator<readonly Listed[]> {
-  const self = shownAttributes(context, folder, undefined);
-  const dots = [listed('.', self), listed('..', self)];
+  const self = shownAttributes(context, folder, facts);
+  const dots = [listed('.', self), listed('..', shownAttributes(context, folder, undefined))];
   if (folder.kind === 'virtual') {
     yield [...dots, ...folder.entries.map((name) => listed(name, self))];
     return;
   }
   yield dots;
   for await (const entries of context.storage.list(folder.path)) {
-    const shown = entries.flatMap(({ name, facts }) => {
+    const hidden =
+      folder.area === 'outgoing'
+        ? await whenSettled(context, folder, () =>
+            context.intake.hidden(context.principal(), folder.path),
+          )
+        : undefined;
+    const shown = entries.flatMap(({ name, facts: found }) => {
       const place = childPlace(context, folder, name);
-      if (place?.kind !== 'real' || hidden.has(place.path)) return [];
-      return [listed(name, shownAttributes(context, place, facts))];
+      if (place?.kind !== 'real' || hidden?.has(place.path) === true) return [];
+      return [listed(name, shownAttributes(context, place, found))];
     });
     if (shown.length > 0) yield shown;
   }
@@ -37,7 +47,7 @@ const listed = (name: string, shown: ShownAttributes): Listed => ({
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const halfYearMs = 182 * 86_400_000;
 
-/** One line as `ls -l` prints it; many clients read the kind and the size out of it. */
+/** One line as `ls -l` prints it, and one only; many clients read the kind and the size out of it. */
 export function longName(name: string, shown: ShownAttributes, nowMs = Date.now()): string {
   const isFolder = (shown.mode & 0o170000) === 0o40000;
   const bits = Array.from('rwxrwxrwx')
@@ -50,5 +60,5 @@ export function longName(name: string, shown: ShownAttributes, nowMs = Date.now(
     ? `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`
     : ` ${date.getFullYear()}`;
   const size = String(shown.sizeBytes).padStart(8);
-  return `${isFolder ? 'd' : '-'}${bits}    1 clubhouse clubhouse ${size} ${day} ${time} ${name}`;
+  return `${isFolder ? 'd' : '-'}${bits}    1 clubhouse clubhouse ${size} ${day} ${time} ${name.replaceAll(/\p{Cc}/gu, '?')}`;
 }

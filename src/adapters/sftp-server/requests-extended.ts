@@ -7,9 +7,10 @@ import { loginFolder, type Place } from '../../core/tree.ts';
 import type { OpenFile } from '../../flow/ports/storage.ts';
 import { maximumDataBytes, maximumPacketBytes, packetType, type Reader } from './codec.ts';
 import { encode } from './encode.ts';
-import { factsOf, placeOf, type Context } from './context.ts';
+import { placeOf, type Context } from './context.ts';
 import type { Handle } from './handles.ts';
 import { asNumber, onDisk } from './requests-common.ts';
+import { openForReading } from './requests-files.ts';
 
 /** VERSION's list: name, version. */
 export const advertised: readonly (readonly [string, string])[] = [
@@ -108,15 +109,7 @@ export async function checkFileName(
 ): Promise<Buffer> {
   const range = readRange(reader);
   const at = onDisk(place);
-  if ((await factsOf(context, at)).kind === 'folder') throw new AppError('IS_A_DIRECTORY');
-  const file = await context.storage.open(at.path, {
-    read: true,
-    write: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    freshInode: false,
-  });
+  const file = await openForReading(context, at);
   try {
     return await hashReply(context, id, file, range);
   } finally {
@@ -148,10 +141,14 @@ async function hashReply(
   const count = length === 0 ? 1 : Math.ceil(length / step);
   if (count * 32 > maximumDataBytes) throw new AppError('BAD_INPUT');
   const hashes: Buffer[] = [];
-  for (let block = 0; block < count; block += 1) {
-    const from = range.offset + block * step;
-    hashes.push(await hashBlock(context, file, from, Math.min(from + step, range.offset + length)));
-  }
+  // One at a time for each user: a hash of a large file keeps the only thread that all others share.
+  await context.appends.hold(`hash of ${context.principal().id}`, async () => {
+    for (let block = 0; block < count; block += 1) {
+      const from = range.offset + block * step;
+      const to = Math.min(from + step, range.offset + length);
+      hashes.push(await hashBlock(context, file, from, to));
+    }
+  });
   const reply = encode(packetType.EXTENDED_REPLY, id, 'sha256');
   const packet = Buffer.concat([reply, ...hashes]);
   packet.writeUInt32BE(packet.length - 4, 0);

@@ -14,7 +14,13 @@ import {
   type SentAttributes,
 } from './codec.ts';
 import { attributeFields, dataHeaderBytes, encode, finishData } from './encode.ts';
-import { factsOf, refuseHidden, shownAttributes, writePlaceOf, type Context } from './context.ts';
+import {
+  refuseHidden,
+  shownAttributes,
+  whenSettled,
+  writePlaceOf,
+  type Context,
+} from './context.ts';
 import { createHandleQueue, type FileHandle, type Handle } from './handles.ts';
 import { asNumber, endOfFile, success } from './requests-common.ts';
 import { stat } from './requests-paths.ts';
@@ -46,7 +52,7 @@ export async function open(
   try {
     const { file, writing } = how.write
       ? await openForWriting(context, place, how, attributes)
-      : { file: await openForReading(context, place, how), writing: undefined };
+      : { file: await openForReading(context, place), writing: undefined };
     const handle = asFileHandle(context, {
       place,
       file,
@@ -60,10 +66,13 @@ export async function open(
   }
 }
 
-async function openForReading(context: Context, place: RealPlace, how: OpenHow): Promise<OpenFile> {
-  const facts = await factsOf(context, place);
-  if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
-  return context.storage.open(place.path, how);
+/** A regular file that this principal may know of. */
+export async function openForReading(context: Context, place: RealPlace): Promise<OpenFile> {
+  const how = { read: true, write: false, create: false, exclusive: false, truncate: false };
+  return whenSettled(context, place, async () => {
+    await refuseHidden(context, place, 'NO_SUCH_FILE');
+    return context.storage.open(place.path, { ...how, freshInode: false });
+  });
 }
 
 async function openForWriting(
@@ -72,14 +81,16 @@ async function openForWriting(
   how: OpenHow,
   attributes: SentAttributes,
 ): Promise<{ readonly file: OpenFile; readonly writing: Writing }> {
-  await refuseHidden(context, place);
   const declaredSizeBytes =
     attributes.sizeBytes === undefined ? undefined : asNumber(attributes.sizeBytes);
   return context.intake.open(
     context.principal(),
     writePlaceOf(place),
     { ...how, declaredSizeBytes },
-    (decided) => context.storage.open(place.path, decided),
+    async (decided) => {
+      await refuseHidden(context, place, how.create ? 'ALREADY_EXISTS' : 'NO_SUCH_FILE');
+      return context.storage.open(place.path, decided);
+    },
   );
 }
 

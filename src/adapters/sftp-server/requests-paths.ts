@@ -44,6 +44,7 @@ export async function setstat(
 async function truncate(context: Context, place: RealPlace, sizeBytes: number): Promise<void> {
   const change = { kind: 'truncate', place: writePlaceOf(place), sizeBytes } as const;
   await context.intake.change(context.principal(), change, async ({ freshInode }) => {
+    await refuseHidden(context, place, 'NO_SUCH_FILE');
     if (!freshInode) return context.storage.truncate(place.path, sizeBytes);
     const file = await context.storage.open(place.path, {
       read: false,
@@ -74,7 +75,10 @@ export async function remove(
   await context.intake.change(
     context.principal(),
     { kind: 'remove', place: writePlaceOf(at) },
-    () => context.storage.removeFile(at.path),
+    async () => {
+      await refuseHidden(context, at, 'NO_SUCH_FILE');
+      await context.storage.removeFile(at.path);
+    },
   );
   return success(id);
 }
@@ -109,11 +113,18 @@ export async function rename(
   const target = onDisk(to);
   const isFolder = (await factsOf(context, source)).kind === 'folder';
   permitRename(source, target, isFolder);
-  await refuseHidden(context, target);
   await context.intake.change(
     context.principal(),
     { kind: 'rename', from: writePlaceOf(source), to: writePlaceOf(target), isFolder },
-    () => context.storage.rename(source.path, target.path, replace),
+    async () => {
+      // What was asked about above may be another thing by now.
+      await refuseHidden(context, source, 'NO_SUCH_FILE');
+      await refuseHidden(context, target, 'ALREADY_EXISTS');
+      const facts = await context.storage.facts(source.path);
+      if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+      if ((facts.kind === 'folder') !== isFolder) throw new AppError('SOURCE_CHANGED');
+      await context.storage.rename(source.path, target.path, replace);
+    },
   );
 }
 
@@ -133,17 +144,11 @@ export async function opendir(
   _reader: Reader,
   id: number,
 ): Promise<Buffer> {
-  let hidden: ReadonlySet<string> = new Set();
-  if (place.kind === 'real') {
-    const facts = await factsOf(context, place);
-    if (facts.kind !== 'folder') throw new AppError('NOT_A_DIRECTORY');
-    if (place.area === 'outgoing') {
-      hidden = await context.intake.hidden(context.principal(), place.path);
-    }
-  }
+  const facts = place.kind === 'real' ? await factsOf(context, place) : undefined;
+  if (facts !== undefined && facts.kind !== 'folder') throw new AppError('NOT_A_DIRECTORY');
   context.handles.reserve();
   context.handles.release();
-  const entries = listPlace(context, place, hidden)[Symbol.asyncIterator]();
+  const entries = listPlace(context, place, facts)[Symbol.asyncIterator]();
   const queue = createHandleQueue(async () => {
     throw new AppError('BAD_HANDLE');
   });

@@ -60,4 +60,9 @@ export interface Intake {
    * outgoing folder that were not looked at yet and are not the principal's own.
    */
   hidden(principal: Principal, folder: string): Promise<ReadonlySet<string>>;
+  /**
+   * Runs `work` while nobody opens, renames or removes this file, or moves a folder that it is in: it is all there with its
+   * row, or not at all. Not inside `open` or `change`, which hold the path already.
+   */
+  whenSettled<T>(place: WritePlace, work: () => Promise<T>): Promise<T>;
 }
