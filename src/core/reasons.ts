@@ -121,6 +121,8 @@ export const waitReasons = {
     'No valid recipient key is there; the file goes on when an administrator has added one.',
   'no-partner':
     'The project has no partner yet; the file goes on when an administrator has added one.',
+  'broken-profile':
+    "The project's de-identification profile is not valid; the file goes on when an administrator has mended it.",
 } as const;
 export type WaitReason = keyof typeof waitReasons;
 

@@ -58,7 +58,8 @@ export function createLoop(
     const now = parts.clock.now();
     if (refuse(partner) !== undefined || running.has(partner.code)) return false;
     if ((notBefore.get(partner.code) ?? 0) > now) return false;
-    if (nextPassAt(partner, parts.everyMs) <= now) return true;
+    const isSetBack = partner.lastPassAt !== undefined && partner.lastPassAt > now;
+    if (isSetBack || nextPassAt(partner, parts.everyMs) <= now) return true;
     return parts.eager && partner.failures === 0 && parts.deliveries.anyDue(partner.code, now);
   };
   /** Our own database or disk, not the partner: nothing was settled, so the next pass does it again. */

@@ -150,7 +150,7 @@ async function makeTask(
   const { upload } = job;
   const { projectId, kind } = upload;
   const isIntake = kind === 'intake';
-  const profile = await facts.profileFor(projectId);
+  const profile = await profileOf(facts, projectId);
   const recipients = isIntake ? await facts.recipientsFor(projectId, job.partner) : [];
   if (isIntake && recipients.length === 0) throw new AppError('NO_VALID_KEY');
   const intake = `ji_${job.project}/${job.member}/gpg/`;
@@ -171,6 +171,19 @@ async function makeTask(
     closedByClient: upload.closed,
   };
   return { task, profileHash: profile.hash };
+}
+
+/** A profile whose file is gone is as broken as one that says nonsense. */
+async function profileOf(
+  facts: ProjectFacts,
+  projectId: string,
+): ReturnType<ProjectFacts['profileFor']> {
+  try {
+    return await facts.profileFor(projectId);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'NOT_FOUND') throw error;
+    throw new AppError('PROFILE_INVALID', { cause: error });
+  }
 }
 
 async function settleOutcome(
@@ -215,12 +228,15 @@ async function endingFor(parts: RunParts, job: ClaimedJob, error: unknown): Prom
   const failure = error instanceof AppError ? error : new AppError('INTERNAL', { cause: error });
   const { code } = failure;
   if (code === 'NO_VALID_KEY') return { state: 'waiting', reason: 'no-valid-key' };
+  if (code === 'PROFILE_INVALID') return { state: 'waiting', reason: 'broken-profile' };
   if (code === 'SOURCE_CHANGED' || code === 'NO_SUCH_FILE') return afterChange(parts, job);
   if (code === 'WORKER_DIED' && job.workerDeaths + 1 >= maximumWorkerDeaths) {
     const nothing = { detail: undefined, exclusions: [], sourceSha256: undefined };
     return { state: 'held', reason: 'poison', ...nothing };
   }
-  if (!failure.retry || job.attempts >= maximumAttempts) {
+  // A full disk is no fault of the file: it is tried until there is room, at last once an hour.
+  const isUsedUp = job.attempts >= maximumAttempts && code !== 'DISK_FULL';
+  if (!failure.retry || isUsedUp) {
     return { state: 'failed', reason: code, detail: failure.detail };
   }
   const counts = code === 'WORKER_DIED' ? 'death' : 'attempt';

@@ -8,13 +8,17 @@ import { identityOf, presumed, type IntakeParts } from './generations.ts';
 import type { Upload } from './ports/jobs.ts';
 import type { FileFacts } from './ports/storage.ts';
 
-export type SettleParts = Pick<IntakeParts, 'uploads' | 'storage' | 'gate' | 'clock'> & {
+export type SettleParts = Pick<
+  IntakeParts,
+  'uploads' | 'storage' | 'gate' | 'clock' | 'settleMs'
+> & {
   readonly temporaryNames: readonly string[];
 };
 
 /** Settles what is due; answers how many were. */
 export async function settleDue(parts: SettleParts, limit = 100): Promise<number> {
-  const due = await parts.uploads.dueSettling(parts.clock.now(), limit);
+  const now = parts.clock.now();
+  const due = await parts.uploads.dueSettling(now, now + parts.settleMs, limit);
   for (const upload of due) {
     await parts.gate.hold([upload.path], () => settle(parts, upload));
   }

@@ -117,7 +117,9 @@ export function believed(
   const known = cut(upload.coverage, facts.sizeBytes);
   if (isWhole(known, facts.sizeBytes)) {
     const isOverwritten =
-      upload.closed && upload.modifiedMs !== Math.floor(facts.modifiedMs) && facts.sizeBytes > 0;
+      (upload.closed || upload.sizeBytes === facts.sizeBytes) &&
+      upload.modifiedMs !== Math.floor(facts.modifiedMs) &&
+      facts.sizeBytes > 0;
     return isOverwritten ? [] : known;
   }
   const isOneRun = known.length === 0 || (known.length === 1 && known[0]?.[0] === 0);

@@ -1,8 +1,8 @@
 // The loop that keeps everything moving: settles what is due, fills the worker threads, writes receipts, sweeps. All it
 // knows stands in the database, so it may be stopped at any point and started again.
 
-import { AppError, codeOf, framesOf } from '../core/errors.ts';
-import type { ReceiptStore } from './ports/jobs.ts';
+import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
+import type { ReceiptStore, Waiting } from './ports/jobs.ts';
 import { writeReceipts } from './receipts.ts';
 import { runJob, takeNext, type RunParts } from './run-job.ts';
 import { settleDue } from './settle.ts';
@@ -150,14 +150,31 @@ function tell(parts: WorkerParts, error: unknown, message: string): void {
   parts.log.error({ code: codeOf(error), error: name, at: framesOf(error) }, message);
 }
 
-/** Jobs that wait for a recipient key or for a partner go on when there is one. */
+/** Jobs that wait for a recipient key, a partner or a valid profile go on when there is one. */
 export async function wakeWaiting(parts: WorkerParts): Promise<void> {
-  for (const { projectId, partner } of await parts.jobs.waiting()) {
-    const isReady =
-      partner === '' || (await parts.facts.recipientsFor(projectId, partner)).length > 0;
-    if (!isReady) continue;
+  for (const waiting of await parts.jobs.waiting()) {
+    if (!(await isOver(parts, waiting))) continue;
     let woken = 0;
-    do woken = await parts.jobs.wake(projectId, partner);
+    do woken = await parts.jobs.wake(waiting);
     while (woken > 0);
+  }
+}
+
+async function isOver(
+  { facts }: WorkerParts,
+  { projectId, partner, reason }: Waiting,
+): Promise<boolean> {
+  switch (reason) {
+    case 'no-partner':
+      return true; // The rows know whether there is one now.
+    case 'no-valid-key':
+      return (await facts.recipientsFor(projectId, partner)).length > 0;
+    case 'broken-profile':
+      return facts.profileFor(projectId).then(
+        () => true,
+        () => false,
+      );
+    default:
+      return unreachable(reason);
   }
 }

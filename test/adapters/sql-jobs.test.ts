@@ -203,7 +203,7 @@ async function perform(rig: Rig, current: string, step: Step): Promise<string> {
       await jobs.claim(id, 'me', rig.clock.now() + 1000);
       return current;
     case 'wake':
-      await jobs.wake('p1', 'UMHS');
+      for (const waiting of await jobs.waiting()) await jobs.wake(waiting);
       return current;
     case 'retry':
       await desk.retry(id, 'cli');

@@ -3,6 +3,7 @@
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { generateKey } from 'openpgp';
 import ssh2 from 'ssh2';
 import t from 'tap';
@@ -145,4 +146,24 @@ await t.test('--home beats CLUBHOUSE_HOME, and a folder without an instance is t
   t.equal((JSON.parse(done.out) as unknown[]).length, 2);
   const beaten = await run(['status', '--home', join(home, 'data')], '', { CLUBHOUSE_HOME: home });
   t.match(beaten, { code: 1, err: /run clubhouse init/ });
+});
+
+await t.test('status tells of files that a partner did not take', async (t) => {
+  const database = new Database(join(home, 'data/state/clubhouse.db'));
+  const { id } = database.prepare(`select id from project where name = 'brain'`).get() as {
+    id: string;
+  };
+  const insert = database.prepare(
+    `insert into delivery (id, "projectId", partner, path, "sizeBytes", "modifiedMs", inode, state, "createdAt", "updatedAt")
+     values (?, ?, 'UMHS', ?, 1, 1, '1', ?, 1, 1)`,
+  );
+  for (const [n, state] of ['conflict', 'conflict', 'failed', 'delivered'].entries()) {
+    insert.run(`d${n}`, id, `${n}.txt`, state);
+  }
+  database.close();
+  const { attention } = await json<{ attention: string[] }>(['status']);
+  t.match(
+    attention.filter((line) => line.includes('replicate status')),
+    [/UMHS holds other files .* 2 files/, /1 file did not get to partner UMHS/],
+  );
 });

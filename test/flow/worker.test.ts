@@ -266,8 +266,8 @@ const endings: readonly {
   },
   {
     name: 'trouble that stays',
-    code: 'PROFILE_INVALID',
-    state: 'failed PROFILE_INVALID',
+    code: 'OUTBOX_CONFLICT',
+    state: 'failed OUTBOX_CONFLICT',
     rounds: 1,
   },
   { name: 'keys that ran out', code: 'NO_VALID_KEY', state: 'waiting no-valid-key', rounds: 1 },

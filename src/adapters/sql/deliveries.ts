@@ -103,6 +103,9 @@ export function createDeliveries(parts: DeliveryParts): Deliveries {
   };
 }
 
+/** Well over the pause after a conflict, and over two cycles of replication of any sensible length. */
+const longestPauseMs = 86_400_000;
+
 /** States in which the partner does not have the file yet. */
 const owed = ['pending', 'failed', 'conflict'] as const;
 
@@ -111,7 +114,13 @@ const dueRows = (db: Kysely<Database>, partner: string, now: number) =>
     .selectFrom('delivery')
     .where('delivery.partner', '=', partner)
     .where('delivery.state', 'in', owed)
-    .where('delivery.dueAt', '<=', now)
+    // Nothing is put off for longer: a time behind that is from before the clock was set back.
+    .where((where) =>
+      where.or([
+        where('delivery.dueAt', '<=', now),
+        where('delivery.dueAt', '>', now + longestPauseMs),
+      ]),
+    )
     .where('delivery.sha256', 'is not', null);
 
 interface Change {

@@ -1,6 +1,6 @@
 // What the worker asks about the queue: who is next, where a job stands, which outputs nobody uses. Changes nothing.
 
-import type { Kysely, Transaction } from 'kysely';
+import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { JobStore, Standing } from '../../flow/ports/jobs.ts';
 import { olderJobs, sameKey } from './finish.ts';
@@ -15,6 +15,16 @@ export async function needJob(trx: Transaction<Database>, id: string): Promise<J
   return row;
 }
 
+/** Longer than any pause between tries: a time behind it is from before the clock was set back. */
+const longestPauseMs = 2 * 3_600_000;
+
+const isDue = (where: ExpressionBuilder<Database, 'job'>, now: number) =>
+  where.or([where('job.dueAt', '<=', now), where('job.dueAt', '>', now + longestPauseMs)]);
+
+/** What an archived project has in the queue stays there until it is brought back. */
+const activeProjects = (db: Kysely<Database>) =>
+  db.selectFrom('project').select('id').where('state', '=', 'active');
+
 export async function nextDue(
   db: Kysely<Database>,
   now: number,
@@ -24,7 +34,8 @@ export async function nextDue(
     .selectFrom('job')
     .select(['memberId', sql<number>`min("dueAt")`.as('oldest')])
     .where('state', '=', 'queued')
-    .where('dueAt', '<=', now)
+    .where((where) => isDue(where, now))
+    .where('projectId', 'in', activeProjects(db))
     .groupBy('memberId')
     .execute();
   if (members.length === 0) return undefined;
@@ -48,7 +59,8 @@ export async function nextDue(
     .select(['upload.kind', 'upload.path'])
     .where('job.state', '=', 'queued')
     .where('job.memberId', '=', chosen?.memberId ?? '')
-    .where('job.dueAt', '<=', now)
+    .where((where) => isDue(where, now))
+    .where('job.projectId', 'in', activeProjects(db))
     .orderBy('job.dueAt')
     .orderBy('job.id')
     .limit(1)

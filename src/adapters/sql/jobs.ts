@@ -3,7 +3,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { Exclusion } from '../../core/reasons.ts';
-import type { ClaimedJob, JobStore, Output } from '../../flow/ports/jobs.ts';
+import type { ClaimedJob, JobStore, Output, Waiting } from '../../flow/ports/jobs.ts';
 import type { ProcessReport } from '../../flow/ports/processing.ts';
 import { finishJob, olderJobs, releaseClaim } from './finish.ts';
 import { leftovers, needJob, nextDue, standing } from './job-queries.ts';
@@ -41,11 +41,12 @@ export function createJobStore(parts: Parts & { readonly db: Kysely<Database> })
     waiting: () =>
       db
         .selectFrom('job')
-        .select(['projectId', 'partner'])
+        .select(['projectId', 'partner', 'reason'])
         .where('state', '=', 'waiting')
         .distinct()
+        .$castTo<Waiting>()
         .execute(),
-    wake: (projectId, partner) => inTransaction((trx) => wake(parts, trx, projectId, partner)),
+    wake: (waiting) => inTransaction((trx) => wake(parts, trx, waiting)),
     takeOver: (now, owner, leaseUntil) =>
       inTransaction((trx) => takeOver(trx, now, owner, leaseUntil)),
     leftovers: (limit) => leftovers(db, limit),
@@ -187,8 +188,7 @@ async function record(
 async function wake(
   parts: Parts,
   trx: Transaction<Database>,
-  projectId: string,
-  partner: string,
+  { projectId, partner, reason }: Waiting,
 ): Promise<number> {
   const jobs = await trx
     .selectFrom('job')
@@ -196,6 +196,7 @@ async function wake(
     .where('state', '=', 'waiting')
     .where('projectId', '=', projectId)
     .where('partner', '=', partner)
+    .where('reason', '=', reason)
     .orderBy('id')
     .limit(500)
     .execute();

@@ -16,7 +16,10 @@ export function createLeases(db: Kysely<Database>, clock: Clock): Leases {
           conflict
             .column('name')
             .doUpdateSet((eb) => ({ owner, until: now + ttlMs, fence: eb('lease.fence', '+', 1) }))
-            .where('lease.until', '<=', now),
+            // A lease that ends later than any of now could is from before the clock was set back.
+            .where((where) =>
+              where.or([where('lease.until', '<=', now), where('lease.until', '>', now + ttlMs)]),
+            ),
         )
         .returning('fence')
         .executeTakeFirst();

@@ -15,7 +15,13 @@ export const createReceiptStore = (db: Kysely<Database>): ReceiptStore => ({
       .selectAll('upload')
       .select(['project.name as project', 'member.name as member', 'member.state as memberState'])
       .where('upload.receiptDue', '=', 1)
-      .where('upload.updatedAt', '<=', before)
+      // Behind the next minute: from before the clock was set back.
+      .where((where) =>
+        where.or([
+          where('upload.updatedAt', '<=', before),
+          where('upload.updatedAt', '>', before + 60_000),
+        ]),
+      )
       .orderBy('upload.updatedAt')
       .orderBy('upload.id')
       .limit(limit)

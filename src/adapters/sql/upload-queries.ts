@@ -1,7 +1,7 @@
 // What the intake, the settling and the sweep ask about uploads. Read only.
 
 import type { Kysely } from 'kysely';
-import type { UploadState } from '../../core/upload.ts';
+import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
 import { toUpload, type UploadRecord } from './moves.ts';
 import { sql } from './kysely.ts';
@@ -29,14 +29,16 @@ export function uploadQueries(db: Kysely<Database>): Queries {
       const row = await db.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
       return row === undefined ? undefined : (await withStates(db, [row]))[0];
     },
-    dueSettling: async (now, limit) =>
+    dueSettling: async (now, latest, limit) =>
       withStates(
         db,
         await db
           .selectFrom('upload')
           .selectAll()
           .where('settleAt', 'is not', null)
-          .where('settleAt', '<=', now)
+          .where((where) =>
+            where.or([where('settleAt', '<=', now), where('settleAt', '>', latest)]),
+          )
           .orderBy('settleAt')
           .orderBy('id')
           .limit(limit)
@@ -202,33 +204,47 @@ const retained = async (
       .execute(),
   );
 
+/** Asked for each look at the outgoing folder, so it begins at the few jobs that are not through, whatever lies there. */
 async function hidden(
   db: Kysely<Database>,
   memberId: string,
   folder: string,
 ): Promise<ReadonlySet<string>> {
   const rows = await db
-    .selectFrom('upload')
-    .innerJoin('job', 'job.uploadId', 'upload.id')
-    .select(['upload.path', 'upload.memberId', 'job.state'])
+    .selectFrom('job')
+    .innerJoin('upload', 'upload.id', 'job.uploadId')
+    .select('upload.path')
+    .where('job.state', 'in', notThrough)
     .where('upload.kind', '=', 'direct')
+    .where('upload.memberId', '<>', memberId)
     .where('upload.path', '>', `${folder}/`)
     .where('upload.path', '<', `${folder}0`)
     .where('upload.rawRemovedAt', 'is', null)
-    .where('job.state', '<>', 'withdrawn')
-    .orderBy('upload.path')
-    .orderBy('upload.generation')
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('upload as newer')
+            .innerJoin('job as other', 'other.uploadId', 'newer.id')
+            .select('newer.id')
+            .whereRef('newer.path', '=', 'upload.path')
+            .whereRef('newer.generation', '>', 'upload.generation')
+            .where('newer.kind', '=', 'direct')
+            .where('newer.rawRemovedAt', 'is', null)
+            .where('other.state', '<>', 'withdrawn'),
+        ),
+      ),
+    )
+    .distinct()
     .execute();
-  const newest = new Map(
-    rows
-      .filter(({ path }) => !path.slice(folder.length + 1).includes('/'))
-      .map((row) => [row.path, row] as const),
-  );
-  const concealed = [...newest.values()].filter(
-    (row) => row.memberId !== memberId && row.state !== 'published' && row.state !== 'delivered',
-  );
-  return new Set(concealed.map((row) => row.path));
+  const inFolder = rows.filter(({ path }) => !path.slice(folder.length + 1).includes('/'));
+  return new Set(inFolder.map(({ path }) => path));
 }
+
+/** Nobody has said yet that others may see the file, or somebody has said that they may not. */
+const notThrough = uploadStates.filter(
+  (state) => !['published', 'delivered', 'withdrawn', 'superseded'].includes(state),
+);
 
 async function intakes(
   db: Kysely<Database>,

@@ -1,7 +1,7 @@
 // One look at the whole instance, for `clubhouse status`: what is in work, what waits for somebody.
 
 import type { UploadState } from '../../core/upload.ts';
-import type { Deliveries } from '../ports/deliveries.ts';
+import type { Deliveries, DeliveryCounts } from '../ports/deliveries.ts';
 import type { JobDesk } from '../ports/jobs.ts';
 import type { Partner } from '../ports/partners.ts';
 import type { AdminParts } from './parts.ts';
@@ -59,6 +59,7 @@ export async function readStatus(
     ...(counts.failed > 0 ? [`${counts.failed} failed; see job list --failed`] : []),
     ...(counts.waiting > 0 ? [`${counts.waiting} waiting; see job list --state waiting`] : []),
     ...partners.flatMap((p) => (p.alarm === null ? [] : [`partner ${p.code}: ${p.alarm}`])),
+    ...owed.flatMap(undelivered),
     ...(await keyWarnings(parts)),
     ...(await gaps(parts)),
   ];
@@ -73,6 +74,21 @@ export async function readStatus(
     partners,
     attention,
   };
+}
+
+/** Of one partner: what stopped, and why as far as it needs somebody. */
+function undelivered({ partner, failed, conflict }: DeliveryCounts): readonly string[] {
+  const count = (n: number): string => `${n} ${n === 1 ? 'file' : 'files'}`;
+  return [
+    ...(conflict > 0
+      ? [
+          `partner ${partner} holds other files under the names of ${count(conflict)} of ours; see replicate status`,
+        ]
+      : []),
+    ...(failed > 0
+      ? [`${count(failed)} did not get to partner ${partner}; see replicate status`]
+      : []),
+  ];
 }
 
 /** Keys that end within 90 days or ended. */

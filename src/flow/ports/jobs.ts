@@ -94,8 +94,8 @@ export interface UploadStore {
   withdraw(id: string, actor: string): Promise<void>;
   /** Retention removed the raw file. Audited with the hash. */
   rawRemoved(id: string): Promise<void>;
-  /** Uploads whose settleAt has come. */
-  dueSettling(now: number, limit: number): Promise<readonly Upload[]>;
+  /** Uploads whose settleAt has come, or lies behind `latest`: then the clock was set back meanwhile. */
+  dueSettling(now: number, latest: number, limit: number): Promise<readonly Upload[]>;
   /** `partial: disconnected`, untouched since `before`, and not yet looked at by a worker. */
   quiet(before: number, limit: number): Promise<readonly Upload[]>;
   /** `partial` for whatever reason, untouched since `before`. */
@@ -198,9 +198,16 @@ export type Ending =
       readonly counts: 'attempt' | 'death' | 'nothing';
     };
 
+/** What some jobs wait for. */
+export interface Waiting {
+  readonly projectId: string;
+  readonly partner: string;
+  readonly reason: WaitReason;
+}
+
 /** For the worker loop. */
 export interface JobStore {
-  /** The next due job: of the member with the fewest in work, then the one served longest ago, then the oldest. No change. */
+  /** The next due job of an active project: of the member with the fewest in work, then the one served longest ago, then the oldest. No change. */
   nextDue(
     now: number,
     lastServed: ReadonlyMap<string, number>,
@@ -235,9 +242,9 @@ export interface JobStore {
   /** queued → waiting, before any claim. */
   wait(id: string, reason: WaitReason): Promise<void>;
   /** What is waited for. */
-  waiting(): Promise<readonly { readonly projectId: string; readonly partner: string }[]>;
-  /** waiting → queued for all jobs of this partner. For '' the jobs get the project's partners, if it has some now. */
-  wake(projectId: string, partner: string): Promise<number>;
+  waiting(): Promise<readonly Waiting[]>;
+  /** waiting → queued for what waits for this. For the partner '' the jobs get the project's partners, if it has some now. */
+  wake(waiting: Waiting): Promise<number>;
   /** Jobs in work whose lease ran out before `now` (Infinity: all, after a restart), leased anew to `owner`. */
   takeOver(
     now: number,
