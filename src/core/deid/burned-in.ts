@@ -80,6 +80,14 @@ export function judgeImage(
   return tag === undefined ? undefined : { reason: 'burned-in', tag };
 }
 
+/** An overlay without a bitmap of its own lies in unused bits of the pixels (PS3.3 §C.9.2, retired): they stay, with its text. */
+const overlayInPixels = ({ elements }: DataSet): Tag | undefined =>
+  elements.find(
+    ({ tag }, _, all) =>
+      (tag & 0xff01ffff) >>> 0 === 0x60000102 &&
+      !all.some((other) => other.tag === ((tag & 0xffff0000) | 0x3000) >>> 0),
+  )?.tag;
+
 /** The attribute that says so. */
 function mayCarryText(header: DataSet, sopClass: string): Tag | undefined {
   // also Recognizable Visual Features is no reason: faces are another matter (PS3.15 §E.3.2)
@@ -91,6 +99,8 @@ function mayCarryText(header: DataSet, sopClass: string): Tag | undefined {
   if (valuesOf(header, imageTypeTag).some((value) => screen.test(value.toUpperCase()))) {
     return imageTypeTag;
   }
+  const overlay = overlayInPixels(header);
+  if (overlay !== undefined) return overlay;
   const series = firstValue(header, 0x0008103e, charsetsOf(header));
   return screenSeries.test(series) ? 0x0008103e : undefined;
 }

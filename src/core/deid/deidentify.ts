@@ -133,7 +133,7 @@ function rewriteElements(dataset: DataSet, level: Level, work: Work): readonly E
   }
   if (used.size === 0) return out;
   // a creator stays only with a surviving child, and a child never without its creator
-  const owners = dataset.elements.filter((element) => used.has(element.tag));
+  const owners = dataset.elements.filter(({ tag }) => used.has(tag) && creators.has(tag));
   return [...out, ...owners].sort((a, b) => a.tag - b.tag);
 }
 

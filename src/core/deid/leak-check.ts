@@ -132,7 +132,12 @@ function addValue(
   leaks: { place: Tag; kind: FoundKind }[],
 ): void {
   const { tag, vr, value, charset } = read;
-  if (binary.has(vr)) return;
+  if (binary.has(vr)) {
+    // numbers do not read as text, but a text may call itself numbers
+    const text = value.length < 8 || isNumeric(tag) ? '' : printableRuns(value);
+    if (text !== '') search.add(tag, 'blob', text);
+    return;
+  }
   if (bytes.has(vr)) {
     if (!isNumeric(tag)) addBlob(search, read, terms, leaks);
     return;

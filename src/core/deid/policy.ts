@@ -73,6 +73,8 @@ export function createPolicy(profile: Profile): Policy {
   };
 }
 
+const maxKnown = 20_000;
+
 function decider(
   rules: readonly ProfileRule[],
   options: ReadonlySet<Option>,
@@ -90,6 +92,8 @@ function decider(
     // private elements hang on their creator, and paths on where the element stands
     if (place.creator !== undefined || (hasPaths && place.path.length > 0)) return fresh(place);
     let byVR = known.get(place.tag);
+    // the same few thousand tags in every file; a hostile one may bring any
+    if (byVR === undefined && known.size >= maxKnown) known.clear();
     if (byVR === undefined) known.set(place.tag, (byVR = new Map<VR, Decision>()));
     let decision = byVR.get(place.vr);
     if (decision === undefined) byVR.set(place.vr, (decision = fresh(place)));
@@ -177,5 +181,7 @@ function fits(vr: VR, expected: readonly VR[]): boolean {
   if (vr === 'UN' || expected.length === 0 || expected.includes(vr)) return expected.length > 0;
   if (vr === 'SQ' || expected.includes('SQ')) return false;
   const rank = textRank(vr);
+  // a text that calls itself a number would not be read by anybody here
+  if (rank === 0 && expected.every((one) => textRank(one) > 0)) return false;
   return rank <= Math.max(...expected.map(textRank)) && !(rank === 0 && vr.startsWith('O'));
 }

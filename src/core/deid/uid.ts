@@ -4,8 +4,11 @@
 import { createHmac } from 'node:crypto';
 import { trimPadding } from './reading.ts';
 
-/** UIDs that the standard itself defines (SOP classes, transfer syntaxes, context groups) identify nobody. */
-const standardRoot = '1.2.840.10008.';
+/**
+ * UIDs that the standard itself defines (SOP classes, transfer syntaxes, context groups) identify nobody. Theirs are short
+ * numbers: some devices put dates and serial numbers of their own below the standard's root.
+ */
+const standardUID = /^1\.2\.840\.10008(?:\.\d{1,4}){1,9}$/;
 
 /** 128 bits of HMAC-SHA-256 as a UUID-derived UID (PS3.5 §B.2), with the version and variant of a random UUID. */
 export function hashUID(uid: string, key: Uint8Array): string {
@@ -35,6 +38,6 @@ export const hashUIDs = (text: string, key: Uint8Array): string =>
     .split('\\')
     .map((part) => {
       const uid = trimPadding(part);
-      return uid === '' || uid.startsWith(standardRoot) ? uid : cachedHash(uid, key);
+      return uid === '' || standardUID.test(uid) ? uid : cachedHash(uid, key);
     })
     .join('\\');
