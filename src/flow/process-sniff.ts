@@ -37,9 +37,13 @@ export const damagedText = 'DICOM that does not begin where it must';
 /** APPNOTE 4.3: a first entry, an empty zip, a first part of several. */
 const zipMarks: readonly string[] = ['PK\x03\x04', 'PK\x05\x06', 'PK\x07\x08'];
 
-/** A preamble of zeros that ends before DICM: nobody can tell yet what it will be. */
-export const isCutPreamble = (start: Uint8Array): boolean =>
-  start.length < sniffBytes && start.every((byte) => byte === 0);
+/** Ends within its preamble of zeros, within DICM or within the first mark of a zip: nobody can tell yet what it will be. */
+export function isCutStart(start: Uint8Array): boolean {
+  if (start.length >= sniffBytes) return false;
+  const text = Buffer.from(start.buffer, start.byteOffset, start.length).toString('latin1');
+  const isCutPreamble = 'DICM'.startsWith(text.slice(128)) && /^\0*$/.test(text.slice(0, 128));
+  return isCutPreamble || zipMarks.some((mark) => text.length < 4 && mark.startsWith(text));
+}
 
 const endRecordBytes = 22;
 const longestComment = 0xffff;

@@ -35,6 +35,7 @@ export class ZipWork {
   readonly #context: ProcessContext;
   readonly #names = new Set<string>();
   readonly #taken = new Set<string>();
+  readonly #nextOf = new Map<string, number>();
   #terms: LeakTerms = noTerms;
   readonly #codes = new Set<string>();
   #scratchCount = 0;
@@ -247,9 +248,12 @@ export class ZipWork {
   /** With `scrub` two names may become one. */
   #unique(name: string): string {
     let unique = name;
-    for (let n = 2; this.#taken.has(unique.toLowerCase()); n += 1) {
+    // counted on for each name: many entries of one name must not be counted from the start each time
+    let n = this.#nextOf.get(name.toLowerCase()) ?? 2;
+    for (; this.#taken.has(unique.toLowerCase()); n += 1) {
       unique = name.replace(/(\.[^./]*)?$/, `_${n}$1`);
     }
+    if (n > 2) this.#nextOf.set(name.toLowerCase(), n);
     this.#taken.add(unique.toLowerCase());
     if (this.#context.profile.names !== 'code') this.#names.add(unique);
     return unique;

@@ -23,7 +23,7 @@ import { makeScratch, removeScratch } from './process-scratch.ts';
 import {
   damagedText,
   endsAsZip,
-  isCutPreamble,
+  isCutStart,
   looksLike,
   peekBytes,
   type Looks,
@@ -63,7 +63,7 @@ async function inSource(
     const context = await createContext(task, deps, signal);
     const bytes = bytesOf(source.chunks());
     const start = await bytes.peek(peekBytes);
-    if (isCutPreamble(start)) return { kind: 'partial', reason: 'truncated' };
+    if (isCutStart(start)) return { kind: 'partial', reason: 'truncated' };
     let looks = looksLike(start);
     if (looks !== 'dicom' && looks !== 'zip' && (await endsAsZip(task.source))) looks = 'zip';
     if ((looks === 'unknown' || looks === 'damaged') && !task.closedByClient) {

@@ -1,6 +1,7 @@
 // Searches many small texts for many terms in one pass: the texts are squeezed into one string with a bar between them, each
 // term is looked up in it, and only a hit is traced back to where it came from. Benchmark: npm run bench -- deid.
 
+import { AppError } from '../errors.ts';
 import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
 import { classAt, datesIn, fold, squeeze, uidPattern } from './leak-terms-text.ts';
 
@@ -15,6 +16,13 @@ interface Segment<Place> {
 
 export type FoundKind = TermKind | 'date' | 'uid';
 
+/**
+ * Every term is looked up in all of the text, so both have a limit: no image comes near it, and a file made to keep a worker
+ * busy for hours does.
+ */
+const maxTerms = 20_000;
+const maxTextLength = 8_000_000;
+
 export class TextSearch<Place> {
   readonly #terms: LeakTerms;
   readonly #segments: Segment<Place>[] = [];
@@ -23,12 +31,19 @@ export class TextSearch<Place> {
   readonly #found: { readonly place: Place; readonly kind: FoundKind }[] = [];
   #length = 0;
 
+  /** Throws DICOM_TOO_LARGE where there is too much to look for; `add` where there is too much to look through. */
   constructor(terms: LeakTerms) {
+    if (terms.terms.size > maxTerms) {
+      throw new AppError('DICOM_TOO_LARGE', { detail: 'too many names and numbers' });
+    }
     this.#terms = terms;
   }
 
   /** `text`: one value. `coded`: only full names count in it. `blob`: dates and whole values do not count. */
   add(place: Place, part: Part, text: string): void {
+    if (this.#length + text.length > maxTextLength) {
+      throw new AppError('DICOM_TOO_LARGE', { detail: 'too much text' });
+    }
     const folded = this.#withoutUids(place, fold(text));
     const squeezed = squeeze(folded);
     if (squeezed.text === '') return;

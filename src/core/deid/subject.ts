@@ -30,6 +30,9 @@ export type IdentityAnswer =
   | { readonly kind: 'identity'; readonly identity: SubjectIdentity }
   | { readonly kind: 'held'; readonly reason: 'no-patient-id' };
 
+/** What stands for a person is stored for ever; 64 characters are allowed (PS3.5 §6.2), 64 MB could come. */
+const longest = 1024;
+
 /** Case and leading zeros count; compatibility forms (full-width digits) and outer blanks do not. */
 export const normalizeID = (id: string): string =>
   id
@@ -70,10 +73,13 @@ export function readIdentity(
   const named = normalizeID(firstValue(header, 0x00100021, charsets));
   const issuer = named === '' ? normalizeID(profile.subject.issuer) : named;
   const rest = {
-    patientName: firstValue(header, 0x00100010, charsets).normalize('NFKC'),
-    birthDate: firstValue(header, 0x00100030),
-    sex: firstValue(header, 0x00100040),
+    patientName: firstValue(header, 0x00100010, charsets).slice(0, longest).normalize('NFKC'),
+    birthDate: firstValue(header, 0x00100030).slice(0, 64),
+    sex: firstValue(header, 0x00100040).slice(0, 64),
   };
+  if (Math.max(patientID.length, issuer.length) > longest) {
+    return { kind: 'held', reason: 'no-patient-id' };
+  }
   if (!isJunkID(patientID)) {
     const identity = { key: identityKey(patientID, issuer, key), patientID, issuer, ...rest };
     return { kind: 'identity', identity };

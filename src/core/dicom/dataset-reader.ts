@@ -20,6 +20,8 @@ import {
 const maxDepth = 64;
 /** Elements and items held in memory at once: a million tiny ones are an attack on it, not an image. */
 const maxNodes = 1_000_000;
+/** Elements of one level: the standard has some five thousand tags, and private ones do not come in such crowds. */
+const maxElements = 20_000;
 
 const implicitLittle: Encoding = { explicitVR: false, bigEndian: false };
 
@@ -143,6 +145,9 @@ export class DataSetReader {
     }
     this.#room(frame, header.size, tag);
     if (tag <= frame.last) throw malformed(at, tag, 'tags are not in ascending order');
+    if (frame.elements.length >= maxElements) {
+      throw new AppError('DICOM_TOO_LARGE', { at, detail: 'too many elements' });
+    }
     if (frame === this.#root && this.#options.bulkTags.has(tag)) {
       frame.last = tag;
       return header;
@@ -197,6 +202,7 @@ export class DataSetReader {
     this.#room(frame, size + length, tag);
     if (this.#input.available < size + length) return 'more';
     this.#input.skip(size);
+    this.#node(offset);
     const value = this.#input.take(length);
     frame.last = tag;
     const element: ValueElement = { kind: 'value', tag, vr, value, offset };
