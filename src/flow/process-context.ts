@@ -64,9 +64,9 @@ export async function createContext(
     deps,
     profile,
     policy,
-    uidKey: Buffer.from(task.keys.uid, 'hex'),
-    nameKey: Buffer.from(task.keys.name, 'hex'),
-    identityKey: Buffer.from(task.keys.identity, 'hex'),
+    uidKey: keyFrom(task.keys.uid),
+    nameKey: keyFrom(task.keys.name),
+    identityKey: keyFrom(task.keys.identity),
     signal,
     report: new ReportBuilder(),
     isReleased: (reason) =>
@@ -78,6 +78,18 @@ export async function createContext(
       return known;
     },
   };
+}
+
+/** A project's key is the same bytes for each of its tasks, so that what core/deid/uid remembers for a key stays of use. */
+const keys = new Map<string, Uint8Array>();
+
+function keyFrom(hex: string): Uint8Array {
+  let key = keys.get(hex);
+  if (key === undefined) {
+    if (keys.size >= 64) keys.clear();
+    keys.set(hex, (key = Buffer.from(hex, 'hex')));
+  }
+  return key;
 }
 
 /** Policies of the last profiles, by their JSON: building one costs more than a small file. */
