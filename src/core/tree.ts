@@ -71,7 +71,8 @@ const rights: Record<Viewer['kind'], Record<Area, readonly Right[]>> = {
 };
 
 export const maximumNameBytes = 255;
-export const maximumPathBytes = 4096;
+/** Of a path as the client says it. Operating systems take 4096 for theirs, which has the instance's folder before it. */
+export const maximumPathBytes = 3072;
 
 /** Under such names the replicator writes; members do not see them (SPEC 3). */
 export const isReplicatorTemporary = (name: string): boolean =>
@@ -132,6 +133,10 @@ export function normalise(bytes: Uint8Array, from: string): readonly string[] {
   }
   return parts;
 }
+
+/** Could a client name this path, which is relative to data/home? */
+export const isNameable = (path: string): boolean =>
+  byteLength(`/home/${path}`) <= maximumPathBytes;
 
 const byteLength = (text: string): number => new TextEncoder().encode(text).length;
 

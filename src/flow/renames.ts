@@ -1,5 +1,7 @@
 // A rename ends a temporary name, brings a file into the intake, takes it out of it, or replaces another one (SPEC 6).
 
+import { AppError, type ErrorCode } from '../core/errors.ts';
+import { isNameable } from '../core/tree.ts';
 import {
   detach,
   identityOf,
@@ -43,6 +45,7 @@ export async function moveFolder(
       .filter((row) => from.area === 'direct' || row.memberId === principal.id)
       .map((row) => [row.path, row]),
   );
+  await refuseTooDeep(parts, from, to);
   await run();
   for await (const below of filesBelow(parts, to.path)) {
     const source = { ...from, path: `${from.path}${below}` };
@@ -51,21 +54,49 @@ export async function moveFolder(
   }
 }
 
+/** What nobody could name any more could not be processed, listed or removed either. */
+async function refuseTooDeep(parts: IntakeParts, from: WritePlace, to: WritePlace): Promise<void> {
+  for await (const { below } of everythingBelow(parts, from.path)) {
+    if (!isNameable(`${to.path}${below}`)) throw new AppError('BAD_NAME');
+  }
+}
+
 /** Paths of all files below a folder, each with its leading slash. */
 export async function* filesBelow(
   parts: Pick<IntakeParts, 'storage'>,
   folder: string,
 ): AsyncGenerator<string> {
+  for await (const { below, kind } of everythingBelow(parts, folder)) {
+    if (kind === 'file') yield below;
+  }
+}
+
+async function* everythingBelow(
+  parts: Pick<IntakeParts, 'storage'>,
+  folder: string,
+): AsyncGenerator<{ readonly below: string; readonly kind: 'file' | 'folder' }> {
   const open = [''];
   for (let below = open.pop(); below !== undefined; below = open.pop()) {
-    for await (const entries of parts.storage.list(`${folder}${below}`)) {
-      for (const { name, facts } of entries) {
-        if (facts.kind === 'folder') open.push(`${below}/${name}`);
-        else yield `${below}/${name}`;
+    try {
+      for await (const entries of parts.storage.list(`${folder}${below}`)) {
+        for (const { name, facts } of entries) {
+          const path = `${below}/${name}`;
+          if (facts.kind === 'folder') open.push(path);
+          yield { below: path, kind: facts.kind };
+        }
       }
+    } catch (error) {
+      // Gone meanwhile, or too deep for the operating system: one such folder must not keep the server from starting.
+      if (!(error instanceof AppError) || !unreachableCodes.has(error.code)) throw error;
     }
   }
 }
+
+const unreachableCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'NO_SUCH_FILE',
+  'NOT_A_DIRECTORY',
+  'BAD_NAME',
+]);
 
 async function arrive(
   parts: IntakeParts,

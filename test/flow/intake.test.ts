@@ -1,6 +1,9 @@
 // Every way in which SFTP clients upload, cancel, resume, rename and overwrite (FACTS 2), as sequences of events with
 // what must come of them; then what must not be disturbed by what.
 
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import {
   makeRig,
@@ -555,3 +558,29 @@ void t.test('a file of the shared folder is seen with its row or not at all', as
   await look;
   t.equal(seen, 'hidden');
 });
+
+void t.test(
+  'no folder goes so deep that nobody can name it, and one that does stops nothing',
+  async (t) => {
+    const rig = await makeRig();
+    t.teardown(() => rig.close());
+    const part = 'd'.repeat(250);
+    const deep = Array.from({ length: 12 }, () => part).join('/');
+    await rig.storage.ensureFolder(`ji_brain/alice/gpg/${deep}`);
+    await rig.storage.ensureFolder(`ji_brain/alice/gpg/top/${part}`);
+    await upload(rig, `${deep}/a.dcm`, 'abc');
+    const target = `top/${part}/${part}`;
+    await t.rejects(rename(rig, part, target, true), { code: 'BAD_NAME' });
+    await rig.settle();
+    t.strictSame(await rig.states(), { 'a.dcm': 'published' }, 'it is where it was');
+    // By hand, piece by piece, as somebody with a shell may do it.
+    const gpg = join(rig.folder, 'home/ji_brain/alice/gpg');
+    mkdirSync(join(gpg, 'lower', deep), { recursive: true });
+    renameSync(join(gpg, part), join(gpg, 'lower', deep, part));
+    await upload(rig, 'b.dcm', 'abc');
+    await rig.restart();
+    await rig.settle();
+    t.match(await rig.states(), { 'b.dcm': 'published' }, 'the server starts and works');
+    spawnSync('rm', ['-rf', gpg]);
+  },
+);
