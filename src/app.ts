@@ -3,7 +3,7 @@
 // administrator waits for it.
 
 import { randomUUID } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fillInExample, parseConfig, type Config, type InitRequest } from './config.ts';
 import type { DescribedAttribute } from './core/deid/profile-describe.ts';
@@ -168,6 +168,8 @@ async function previewAll(
   const { previewFile } = await import('./flow/admin/preview.ts');
   const scratch = join(paths.spool, 'scratch', `preview-${randomUUID()}`);
   const output = `${scratch}.out`;
+  // a server makes it when it starts; there may have been none yet
+  await mkdir(join(paths.spool, 'scratch'), { recursive: true, mode: 0o700 });
   const previews: Preview[] = [];
   for (const file of files) {
     try {

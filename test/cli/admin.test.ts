@@ -8,6 +8,7 @@ import { generateKey } from 'openpgp';
 import ssh2 from 'ssh2';
 import t from 'tap';
 import { here, run, type Ended } from '../support/command-line.ts';
+import { ctSlice, gb18030 } from '../support/dicom.ts';
 
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
@@ -118,6 +119,23 @@ await t.test('a profile file is checked with its line and kept for its project',
     out: /profile mine/,
   });
   t.ok(await exists('config/profiles/mine.yaml'));
+});
+
+await t.test('a preview shows a file before and after, and leaves nothing behind', async (t) => {
+  const file = join(home, 'scan.dcm');
+  await writeFile(file, ctSlice({ patientName: gb18030('王^小东'), charset: 'GB18030' }));
+  t.match(await clubhouse(['profile', 'preview', file]), {
+    code: 0,
+    out: /\(0010,0010\) +PatientName +王\^小东 +JI-PREVIEW +pseudonym\n(.*\n)*\d+ others stay as they are/,
+  });
+  const [preview] = await json<{ rows: { tag: string; after: string }[] }[]>([
+    ...['profile', 'preview', file],
+  ]);
+  t.match(
+    preview?.rows.find(({ tag }) => tag === '(0008,1140)[1] > (0008,1155)'),
+    { change: 'changed', after: /^2\.25\./, action: 'hash-uid' },
+  );
+  t.strictSame(await readdir(join(home, 'data/spool/scratch')), []);
 });
 
 await t.test('a removed user leaves nothing to its name, and nothing is deleted', async (t) => {

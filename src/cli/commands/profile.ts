@@ -1,12 +1,25 @@
 // `clubhouse profile`: the rules of de-identification.
 
 import { basename } from 'node:path';
+import type { PreviewRow } from '../../core/deid/preview.ts';
 import { profileFromRows } from '../../core/deid/profile-import.ts';
 import { readFieldList } from '../field-list.ts';
 import { onApp, readInput, type Noun } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
 
 const json = { type: 'boolean', default: false, describe: 'For programs' } as const;
+/** What changes, before and after; what stays is only counted. */
+function printSideBySide(rows: readonly (PreviewRow & { readonly action: string })[]): void {
+  const changed = rows.filter((row) => row.change !== 'kept');
+  const short = (text: string): string => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
+  printTable(
+    ['TAG', 'ATTRIBUTE', 'BEFORE', 'AFTER', 'ACTION'],
+    changed.map((row) => [row.tag, row.keyword, short(row.before), short(row.after), row.action]),
+    'Nothing changes.',
+  );
+  print(`${rows.length - changed.length} others stay as they are.`);
+}
+
 const stem = (file: string): string => basename(file).replace(/\.(ya?ml|csv)$/, '');
 
 export const profileCommand: Noun = {
@@ -107,8 +120,11 @@ export const profileCommand: Noun = {
           if (args.json) return printJson(previews);
           for (const one of previews) {
             print(`${one.file}: ${one.outcome}`);
-            for (const { tag, keyword, action, count } of one.actions) {
-              print(`  ${tag} ${keyword} ${action}${count > 1 ? ` ×${count}` : ''}`);
+            if (one.rows.length > 0) printSideBySide(one.rows);
+            else {
+              for (const { tag, keyword, action, count } of one.actions) {
+                print(`  ${tag} ${keyword} ${action}${count > 1 ? ` ×${count}` : ''}`);
+              }
             }
             for (const { name, reason } of one.leftOut) print(`  left out: ${name} (${reason})`);
           }
