@@ -10,7 +10,7 @@ import type { DescribedAttribute } from './core/deid/profile-describe.ts';
 import type { Profile } from './core/deid/profile.ts';
 import { instancePaths, type InstancePaths } from './core/instance.ts';
 import { makeInstance } from './adapters/instance-files.ts';
-import { fingerprintOfFile } from './adapters/keys.ts';
+import { fingerprintOfFile, makeSshKey } from './adapters/keys.ts';
 import { isServed } from './adapters/serve-lock.ts';
 import type { AuditRow } from './adapters/sql/audit.ts';
 import type { CrosswalkImport, CrosswalkRow } from './adapters/sql/crosswalk.ts';
@@ -33,6 +33,7 @@ import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 
 export type { MemberView } from './flow/admin/members.ts';
 export type { PartnerStanding } from './flow/admin/replication.ts';
+export type { JobRow } from './flow/ports/jobs.ts';
 export type { PartnerView } from './flow/admin/partners.ts';
 export type { Project, Recipient } from './flow/ports/directory.ts';
 export type { AuditRow } from './adapters/sql/audit.ts';
@@ -181,6 +182,10 @@ async function previewAll(
   }
   return previews;
 }
+
+/** A key pair for the demo's people: PATH and PATH.pub. */
+export const makeKeyPair = (path: string, comment: string): Promise<void> =>
+  makeSshKey(path, 'ed25519', { comment, withPublic: true });
 
 /** Makes a new instance in `home`. Throws CONFLICT when there is one. */
 export async function initInstance(

@@ -42,6 +42,12 @@ export const onApp =
   (args: ArgumentsCamelCase<Args>): Promise<void> =>
     withApp(args, work);
 
+/** For people: the name of the member whose id acted; `cli`, `server` and who was removed stay as they are. */
+export async function actorNames(app: App): Promise<(actor: string) => string> {
+  const names = new Map((await app.members.list()).map(({ id, name }) => [id, name]));
+  return (actor) => names.get(actor) ?? actor;
+}
+
 /** The content of `--key FILE`, or of standard input for `-`. */
 export async function readInput(file: string): Promise<Buffer> {
   if (file === '-') return readStdin();

@@ -28,6 +28,10 @@ export const iso = (ms: number | null | undefined): string | null =>
 export const shortTime = (ms: number | null | undefined): string =>
   iso(ms)?.slice(0, 16).replace('T', ' ') ?? '-';
 
+/** `1 user`, `2 users`. */
+export const counted = (count: number, one: string): string =>
+  `${count} ${one}${count === 1 ? '' : 's'}`;
+
 /** Columns as wide as their widest cell. `none`: what to say when there is no row. */
 export function printTable(
   heads: readonly string[],
@@ -58,7 +62,9 @@ export const isTerminal = (): boolean => process.stdin.isTTY && process.stdout.i
 /** Asks on the terminal, with what is typed shown. Throws GivenUp. */
 export async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const gone = new Promise<never>((_, reject) => lines.once('close', () => reject(new GivenUp())));
+  const gone = new Promise<never>((_, reject) =>
+    lines.once('close', () => reject(new GivenUp('given up; nothing was changed'))),
+  );
   try {
     return await Promise.race([lines.question(question), gone]);
   } finally {
@@ -66,7 +72,7 @@ export async function ask(question: string): Promise<string> {
   }
 }
 
-/** Ctrl-C or the end of the input at a question: exit 1, nothing was changed. */
+/** Ctrl-C, or the end of the input at a question: exit 1. The message says what became of it. */
 export class GivenUp extends Error {}
 
 /** What came after the line that a question took: somebody types ahead, or pastes two lines. */
@@ -94,7 +100,7 @@ function lineUnseen(): Promise<string> {
       stdin.off('data', read).off('end', gone);
       end();
     };
-    const gone = (): void => finish(() => reject(new GivenUp()));
+    const gone = (): void => finish(() => reject(new GivenUp('given up; nothing was changed')));
     const read = (chunk: string): void => {
       const keys = Array.from(chunk);
       for (const [i, key] of keys.entries()) {

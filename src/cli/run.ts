@@ -17,7 +17,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const parser = yargs(argv)
     .scriptName('clubhouse')
     .usage(
-      '$0 <command>\n\nTwo research hospitals exchange DICOM images without leaking a patient.',
+      '$0 <command>\n\nTwo research hospitals exchange DICOM images without leaking who a patient is.',
     )
     .option('home', {
       type: 'string',
@@ -65,7 +65,7 @@ function tell(error: unknown): number {
     return 2;
   }
   if (error instanceof GivenUp) {
-    warn('given up; nothing was changed');
+    warn(error.message);
     return 1;
   }
   if (error instanceof AppError) {

@@ -7,8 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import t from 'tap';
-import yargs from 'yargs';
-import { commands } from '../../src/cli/commands.ts';
 import { visible } from '../../src/cli/output.ts';
 import { binary, here, run, type Ended } from '../support/command-line.ts';
 import { missing } from '../support/programs.ts';
@@ -146,14 +144,11 @@ await t.test('what was refused is not there', async (t) => {
 });
 
 await t.test('every command has help with an example', async (t) => {
-  const help = (args: readonly string[]): Promise<string> =>
-    new Promise((resolve) => {
-      const parser = yargs([]).scriptName('clubhouse').exitProcess(false);
-      void parser
-        .option('home', { type: 'string' })
-        .command([...commands])
-        .parse([...args, '--help'], {}, (_error, _argv, output) => resolve(output));
-    });
+  const help = async (args: readonly string[]): Promise<string> => {
+    const { code, out } = await here([...args, '--help']);
+    t.equal(code, 0, args.join(' '));
+    return out;
+  };
   const below = (text: string): string[][] =>
     [...text.matchAll(/^ {2}clubhouse ([a-z ]+?)(?: [<[].*)?(?: {2}.*)?$/gm)].map((match) =>
       (match[1] ?? '').trim().split(' '),

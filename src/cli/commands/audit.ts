@@ -1,6 +1,6 @@
 // `clubhouse audit`: the trail of everything that mattered.
 
-import { onApp, type Noun } from '../context.ts';
+import { actorNames, onApp, type Noun } from '../context.ts';
 import { iso, print, printData, printJson, printTable, shortTime } from '../output.ts';
 import { AppError } from '../../core/errors.ts';
 
@@ -31,12 +31,13 @@ export const auditCommand: Noun = {
             ...(limit === undefined ? {} : { limit }),
           });
           if (args.json) return printJson(rows.map((row) => ({ ...row, at: iso(row.at) })));
+          const name = await actorNames(app);
           return printTable(
             ['SEQ', 'AT', 'ACTOR', 'ACTION', 'OBJECT', 'DETAIL'],
             rows.map((row) => [
               String(row.seq),
               shortTime(row.at),
-              row.actor,
+              name(row.actor),
               row.action,
               row.object,
               JSON.stringify(row.detail),

@@ -1,7 +1,7 @@
 // `clubhouse status`: one look at the whole instance.
 
 import { onApp, type Noun } from '../context.ts';
-import { iso, print, printJson, shortTime } from '../output.ts';
+import { counted, iso, print, printJson, shortTime } from '../output.ts';
 
 export const statusCommand: Noun = {
   builder: (y) =>
@@ -17,7 +17,8 @@ export const statusCommand: Noun = {
       });
     }
     const runs = status.serving ? 'serve runs' : 'serve does not run';
-    print(`${status.site}: ${runs}; ${status.projects} projects, ${status.users} users`);
+    const [projects, users] = [counted(status.projects, 'project'), counted(status.users, 'user')];
+    print(`${status.site}: ${runs}; ${projects}, ${users}`);
     for (const hostKey of status.hostKeys) print(`host key ${hostKey}`);
     const counts = Object.entries(status.jobs).filter(([, count]) => count > 0);
     print(`jobs: ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none'}`);

@@ -1,7 +1,7 @@
 // `clubhouse trace FILE`: everything that ever happened to one file.
 
 import { AppError } from '../../core/errors.ts';
-import { onApp, type Noun } from '../context.ts';
+import { actorNames, onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, shortTime } from '../output.ts';
 
 export const traceCommand: Noun = {
@@ -42,8 +42,9 @@ export const traceCommand: Noun = {
       const where = job.output === null ? '' : ` as ${job.output}`;
       print(`to ${job.partner || 'nobody yet'}: ${job.state} ${job.reason ?? ''}${where}`);
     }
+    const name = await actorNames(app);
     for (const row of entries) {
-      print(`${iso(row.at) ?? ''} ${row.actor} ${row.action} ${JSON.stringify(row.detail)}`);
+      print(`${iso(row.at) ?? ''} ${name(row.actor)} ${row.action} ${JSON.stringify(row.detail)}`);
     }
   }),
 };

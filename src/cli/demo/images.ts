@@ -73,11 +73,17 @@ export const screenCapture = (): MadeUpFile => ({
   bytes: image(li, { sopClass: secondaryCapture, modality: 'OT', study: 1, number: 99 }),
 });
 
-/** The patient fields of a decrypted image, in one line. */
+/** What names somebody in these images: none of it may arrive. */
+export const secrets = [
+  ...['WEISHENG', 'XIAODONG', 'PUMC-', '19530817', '19710203', 'Example Lane', '5550-1234'],
+  ...['REFERRER', 'A20260118077', root],
+];
+
+/** Name and ID of the patient of an image. */
 export function showPatient(bytes: Uint8Array): string {
   const image = dicomParser.parseDicom(bytes, { untilTag: 'x7fe00010' });
   const value = (tag: string): string => image.string(tag) ?? '';
-  return `PatientName ${value('x00100010')}, PatientID ${value('x00100020')}, PatientIdentityRemoved ${value('x00120062')}`;
+  return `PatientName ${value('x00100010')}, PatientID ${value('x00100020')}`;
 }
 
 interface Kind {

@@ -25,9 +25,9 @@ export class Narrator {
     for (const line of wrap(text, width - 3)) this.#write(`   ${line}\n`);
   }
 
-  /** A command line, as it could be typed. */
-  command(text: string): void {
-    this.#write(`   ${this.#paint('36', `$ ${text}`)}\n`);
+  /** A command line, as it could be typed. `where`: whose prompt it is. */
+  command(text: string, where = ''): void {
+    this.#write(`   ${this.#paint('2', `${where}$`)} ${this.#paint('36', text)}\n`);
   }
 
   /** What a program printed, as it is. */

@@ -6,22 +6,16 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import ssh2 from 'ssh2';
+import type { JobRow } from '../../app.ts';
 import { AppError } from '../../core/errors.ts';
 
 const main = fileURLToPath(new URL('../main.js', import.meta.url));
-const startMs = 20_000;
-
-export interface DemoJob {
-  readonly id: string;
-  readonly upload: string;
-  readonly state: string;
-  readonly reason: string | null;
-  readonly output: string | null;
-}
+const startMs = 30_000;
+const waitMs = 90_000;
 
 export class DemoSite {
   readonly code: string;
@@ -29,22 +23,37 @@ export class DemoSite {
   readonly port: number;
   #server: ChildProcess | undefined;
 
-  constructor(code: string, home: string, port: number) {
+  readonly #signal: AbortSignal;
+
+  /** `home` is a folder in the demo's folder, where commands run, so that they can name files shortly. */
+  constructor(
+    code: string,
+    where: { readonly home: string; readonly port: number },
+    signal: AbortSignal,
+  ) {
     this.code = code;
-    this.home = home;
-    this.port = port;
+    this.home = where.home;
+    this.port = where.port;
+    this.#signal = signal;
   }
 
   /** Runs one command of ours to its end and gives what it printed. */
   async run(args: readonly string[]): Promise<string> {
-    const child = spawn(process.execPath, [main, '--home', this.home, ...args], {
+    this.#signal.throwIfAborted();
+    const child = spawn(process.execPath, [main, ...args], {
+      cwd: dirname(this.home),
+      env: { ...process.env, CLUBHOUSE_HOME: this.home },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let out = '';
     let err = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    const end = (): boolean => child.kill('SIGKILL');
+    this.#signal.addEventListener('abort', end, { once: true });
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    this.#signal.removeEventListener('abort', end);
+    this.#signal.throwIfAborted();
     if (code !== 0) {
       throw new AppError('INTERNAL', {
         detail: `the demo's ${args[0] ?? ''} ended: ${err.trim()}`,
@@ -54,34 +63,30 @@ export class DemoSite {
   }
 
   /** Makes the instance, with short waits so that the story does not take ten minutes. */
-  async init(partner: string): Promise<string> {
+  async init(
+    partner: string,
+  ): Promise<readonly { readonly command: string; readonly output: string }[]> {
     await mkdir(this.home, { recursive: true, mode: 0o700 });
     const listen = `127.0.0.1:${this.port}`;
-    const said = await this.run([
-      'init',
-      '--site',
-      this.code,
-      '--partner',
-      partner,
-      '--listen',
-      listen,
-    ]);
+    const args = ['init', '--site', this.code, '--partner', partner, '--listen', listen];
+    const said = await this.run(args);
     await writeFile(
       join(this.home, 'config', 'clubhouse.yaml'),
       [
         `site: ${this.code}`,
         `listen: { host: 127.0.0.1, port: ${this.port} }`,
-        'intake: { settle: 2s }          # default 5s',
-        'replication: { every: 5s }      # default 5m',
+        'intake: { settle: 1s }',
+        'replication: { every: 2s }',
         'workers: 1',
         '',
       ].join('\n'),
       { mode: 0o600 },
     );
-    return said;
+    return [{ command: `clubhouse ${args.join(' ')}`, output: said.split('\n', 2).join('\n') }];
   }
 
   async start(): Promise<void> {
+    this.#signal.throwIfAborted();
     const child = spawn(process.execPath, [main, 'serve', '--home', this.home], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -91,6 +96,7 @@ export class DemoSite {
     this.#server = child;
     const end = Date.now() + startMs;
     while (!(await listens(this.port))) {
+      this.#signal.throwIfAborted();
       if (child.exitCode !== null || Date.now() > end) {
         throw new AppError('INTERNAL', { detail: `the server of ${this.code} did not start` });
       }
@@ -108,8 +114,25 @@ export class DemoSite {
     clearTimeout(late);
   }
 
-  async jobs(): Promise<readonly DemoJob[]> {
-    return JSON.parse(await this.run(['job', 'list', '--json'])) as readonly DemoJob[];
+  /** Asks again until `fits`; in this process, since that is many times. */
+  async jobsWhen(fits: (jobs: readonly JobRow[]) => boolean): Promise<readonly JobRow[]> {
+    const { openApp } = await import('../../app.ts');
+    const app = await openApp(this.home);
+    try {
+      const end = Date.now() + waitMs;
+      for (;;) {
+        const jobs = await app.jobs.list();
+        if (fits(jobs)) return jobs;
+        if (this.#server?.exitCode !== null || Date.now() > end) {
+          throw new AppError('INTERNAL', {
+            detail: `the demo did not go as it should; see ${this.home}/serve.log`,
+          });
+        }
+        await sleep(200, undefined, { signal: this.#signal });
+      }
+    } finally {
+      await app.close();
+    }
   }
 
   /** The public half of the host key: the line for known_hosts, and the fingerprint that people compare. */

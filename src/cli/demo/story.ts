@@ -3,20 +3,27 @@
 
 import { createWriteStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import archiver from 'archiver';
-import ssh2 from 'ssh2';
+import unzipper from 'unzipper';
+import { makeKeyPair } from '../../app.ts';
 import { AppError } from '../../core/errors.ts';
-import { chinesePatient, ctSeries, screenCapture, showPatient, type MadeUpFile } from './images.ts';
+import {
+  chinesePatient,
+  ctSeries,
+  screenCapture,
+  secrets,
+  showPatient,
+  type MadeUpFile,
+} from './images.ts';
 import { Narrator } from './narrator.ts';
 import { DemoReceiver } from './receiver.ts';
 import { DemoClient } from './sender.ts';
-import { DemoSite, freePort, type DemoJob } from './site.ts';
+import { DemoSite, freePort } from './site.ts';
 
-const waitMs = 90_000;
 const final = ['delivered', 'held', 'partial', 'failed'];
+const zipName = 'li_weisheng_19530817.zip';
 
 export interface Demo {
   readonly folder: string;
@@ -26,239 +33,247 @@ export interface Demo {
   stop(): Promise<void>;
 }
 
-interface Upload {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly what: string;
+interface Scene {
+  readonly folder: string;
+  readonly narrator: Narrator;
+  readonly peking: DemoSite;
+  readonly michigan: DemoSite;
 }
 
 /**
- * Plays the whole story; both servers are up when it returns. On an error, or when `stopped` comes first (Ctrl-C in the
- * middle), they are stopped.
+ * Plays the whole story; both servers are up when it returns. On an error, or when `signal` fires (Ctrl-C in the middle),
+ * they are stopped and nothing runs any more.
  */
 export async function playStory(
   folder: string,
   narrator: Narrator,
-  stopped: Promise<unknown>,
+  signal: AbortSignal,
 ): Promise<Demo> {
-  const peking = new DemoSite('PUHSC', join(folder, 'puhsc'), await freePort());
-  const michigan = new DemoSite('UMHS', join(folder, 'umhs'), await freePort());
+  const site = async (code: string): Promise<DemoSite> => {
+    const home = join(folder, code.toLowerCase());
+    return new DemoSite(code, { home, port: await freePort() }, signal);
+  };
+  const scene = { folder, narrator, peking: await site('PUHSC'), michigan: await site('UMHS') };
+  const { peking, michigan } = scene;
   const stop = async (): Promise<void> => {
     await Promise.all([peking.stop(), michigan.stop()]);
   };
-  const play = async (): Promise<Demo> => {
-    await setUp(folder, narrator, peking, michigan);
-    const receiver = await addReceiver(folder, narrator, peking);
-    await introduce(narrator, peking, michigan);
-    await Promise.all([peking.start(), michigan.start()]);
-    const uploads = await send(folder, narrator, peking);
-    await process(narrator, peking, uploads);
-    await receive(folder, narrator, michigan, receiver);
-    return { folder, peking, michigan, receiver, stop };
-  };
-  const interrupted = stopped.then(() => {
-    throw new AppError('BUSY', { detail: 'the demo was stopped' });
-  });
   try {
-    return await Promise.race([play(), interrupted]);
+    await setUp(scene);
+    const receiver = await addReceiver(scene);
+    await introduce(scene);
+    await Promise.all([peking.start(), michigan.start()]);
+    narrator.good('both servers run (clubhouse serve)');
+    const uploads = await send(scene);
+    await watch(scene, uploads);
+    await readReceipt(scene);
+    await receive(scene, receiver);
+    return { folder, peking, michigan, receiver, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function setUp(
-  folder: string,
-  narrator: Narrator,
-  peking: DemoSite,
-  michigan: DemoSite,
-): Promise<void> {
+async function setUp({ folder, narrator, peking, michigan }: Scene): Promise<void> {
   narrator.step('Two sites, each with its own server, keys and database');
-  for (const [site, partner] of [
-    [peking, 'UMHS'],
-    [michigan, 'PUHSC'],
-  ] as const) {
-    narrator.command(
-      `clubhouse init --site ${site.code} --partner ${partner} --listen 127.0.0.1:${site.port}`,
-    );
-    await site.init(partner);
-  }
-  narrator.step('A project that both know, a sender in Peking, a receiver in Michigan');
-  for (const [site, partner, person] of [
-    [peking, 'UMHS', 'alice'],
-    [michigan, 'PUHSC', 'bob'],
-  ] as const) {
-    await makeKey(join(folder, `${person}_ed25519`), person);
-    await told(narrator, site, ['project', 'add', 'brain', '--partner', partner]);
-    await told(narrator, site, [
-      ...['user', 'add', person, '--project', 'brain', '--key'],
-      join(folder, `${person}_ed25519.pub`),
-    ]);
-  }
+  await both(
+    narrator,
+    [peking, () => peking.init('UMHS')],
+    [michigan, () => michigan.init('PUHSC')],
+  );
+  narrator.step('A project that both know; Alice sends in Peking, Bob receives in Michigan');
+  const people = async (site: DemoSite, partner: string, person: string): Promise<Said[]> => {
+    await makeKeyPair(join(folder, person), person);
+    return [
+      await ran(site, ['project', 'add', 'brain', '--partner', partner]),
+      await ran(site, ['user', 'add', person, '--project', 'brain', '--key', `${person}.pub`]),
+    ];
+  };
+  await both(
+    narrator,
+    [peking, () => people(peking, 'UMHS', 'alice')],
+    [michigan, () => people(michigan, 'PUHSC', 'bob')],
+  );
 }
 
-async function addReceiver(
-  folder: string,
-  narrator: Narrator,
-  peking: DemoSite,
-): Promise<DemoReceiver> {
-  narrator.step('The receiver makes an OpenPGP key; only its public half travels');
+async function addReceiver({ folder, narrator, peking }: Scene): Promise<DemoReceiver> {
+  narrator.step('Bob makes an OpenPGP key on his workstation; only its public half travels');
   const receiver = await DemoReceiver.make(folder);
-  narrator.say(
-    'On a real workstation Kleopatra or gpg does this. The administrator in Peking compares the fingerprint with the receiver by telephone.',
-  );
-  await told(narrator, peking, [
-    ...['recipient', 'add', '--project', 'brain', '--partner', 'UMHS'],
-    ...['--key', receiver.publicFile, '--fingerprint', receiver.fingerprint],
-  ]);
+  narrator.say('The administrator in Peking compares the fingerprint with Bob by telephone.');
+  const add = ['recipient', 'add', '--project', 'brain', '--partner', 'UMHS'];
+  const key = ['--key', basename(receiver.publicFile), '--fingerprint', receiver.fingerprint];
+  show(narrator, peking, [await ran(peking, [...add, ...key])]);
   return receiver;
 }
 
-async function introduce(narrator: Narrator, peking: DemoSite, michigan: DemoSite): Promise<void> {
-  narrator.step(
-    'The two servers get to know each other: pinned host keys, one key for each replicator',
-  );
-  for (const [site, other] of [
-    [peking, michigan],
-    [michigan, peking],
-  ] as const) {
+async function introduce({ narrator, peking, michigan }: Scene): Promise<void> {
+  narrator.step('The two servers get to know each other');
+  narrator.say('Each pins the host key of the other, and lets the other replicator in by its key.');
+  const meet = async (site: DemoSite, other: DemoSite): Promise<Said[]> => {
     const { fingerprint } = await other.hostKey();
-    await told(narrator, site, [
-      ...['partner', 'add', other.code, '--host', '127.0.0.1', '--port', String(other.port)],
-      ...['--host-key', fingerprint],
-    ]);
-    await told(narrator, site, [
-      ...['partner', 'accept', other.code, '--key'],
-      join(other.home, 'keys', 'replicator_ed25519.pub'),
-    ]);
-  }
+    const key = join(basename(other.home), 'keys', 'replicator_ed25519.pub');
+    const where = ['--host', '127.0.0.1', '--port', String(other.port)];
+    return [
+      await ran(site, ['partner', 'add', other.code, ...where, '--host-key', fingerprint]),
+      await ran(site, ['partner', 'accept', other.code, '--key', key]),
+    ];
+  };
+  await both(
+    narrator,
+    [peking, () => meet(peking, michigan)],
+    [michigan, () => meet(michigan, peking)],
+  );
 }
 
-async function send(
-  folder: string,
-  narrator: Narrator,
-  peking: DemoSite,
-): Promise<readonly Upload[]> {
-  narrator.step('The sender uploads by SFTP, into a private folder');
+interface Upload {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly what: string;
+}
+
+async function send({ folder, narrator, peking }: Scene): Promise<readonly Upload[]> {
+  narrator.step(
+    'Alice uploads by SFTP, into her private folder; names and contents tell who it is',
+  );
   const series = ctSeries();
   const uploads: Upload[] = [
-    ...series.slice(0, 4).map((file) => ({ ...file, what: 'CT image of Li Weisheng (made up)' })),
+    ...series.slice(0, 2).map((file) => ({ ...file, what: 'CT image of Li Weisheng' })),
     {
-      name: 'li_weisheng_19530817.zip',
-      bytes: await zip(join(folder, 'upload.zip'), series.slice(4)),
-      what: 'zip of the rest of the series; the name is in its paths too',
+      name: zipName,
+      bytes: await zip(join(folder, 'upload.zip'), series.slice(2)),
+      what: `zip with ${series.length - 2} more of this series`,
     },
-    { ...chinesePatient(), what: 'patient with a Chinese name, in GB18030' },
-    { ...screenCapture(), what: 'screen capture with the name burned into the picture' },
+    { ...chinesePatient(), what: 'CT image of 王小东, in GB18030' },
+    { ...screenCapture(), what: 'screen capture, the name is in the picture' },
   ];
   const client = await DemoClient.connect({
     port: peking.port,
     user: 'alice',
-    key: join(folder, 'alice_ed25519'),
+    key: join(folder, 'alice'),
   });
   await client.makeFolder('gpg/LI_WEISHENG_PUMC-0047112');
   for (const { name, bytes } of uploads) await client.put(`gpg/${name}`, bytes);
   client.close();
-  const first = uploads[0];
-  if (first !== undefined)
-    await writeFile(join(folder, 'sample.dcm'), first.bytes, { mode: 0o600 });
+  await writeFile(join(folder, 'sample.dcm'), series[0]?.bytes ?? '', { mode: 0o600 });
   narrator.table(
     uploads.map(({ name, bytes, what }) => [`gpg/${name}`, `${bytes.length} bytes`, what]),
   );
-  narrator.say('Which fields go? The preview shows what happens to each field of the first image:');
-  await told(narrator, peking, [
-    'profile',
-    'preview',
-    join(folder, 'sample.dcm'),
-    '--profile',
-    'basic',
-  ]);
   return uploads;
 }
 
-async function process(
-  narrator: Narrator,
-  peking: DemoSite,
-  uploads: readonly Upload[],
-): Promise<void> {
-  narrator.step(
-    'Clubhouse de-identifies, checks, encrypts, publishes and delivers, with no command at all',
-  );
-  const jobs = await settled(peking, uploads.length);
+async function watch({ narrator, peking }: Scene, uploads: readonly Upload[]): Promise<void> {
+  narrator.step('Clubhouse de-identifies, checks, encrypts, publishes and delivers, by itself');
+  narrator.say('What happens to the fields of the first image:');
+  const preview = ran(peking, ['profile', 'preview', 'sample.dcm', '--profile', 'basic']);
+  const [said, jobs] = await Promise.all([
+    preview,
+    peking.jobsWhen(
+      (rows) => rows.length === uploads.length && rows.every((row) => final.includes(row.state)),
+    ),
+  ]);
+  show(narrator, peking, [said]);
+  narrator.say('And what became of the uploads, in From_PUHSC_To_UMHS:');
   narrator.table([
-    ['uploaded as', 'state', 'is called now'],
-    ...jobs.map((job) => [
-      job.upload.replace('/home/ji_brain/alice/', ''),
-      job.reason === null || job.state === 'delivered' ? job.state : `${job.state}: ${job.reason}`,
-      job.output ?? 'never left the private folder',
-    ]),
+    ['UPLOADED AS', 'STATE', 'IS CALLED NOW'],
+    ...[...jobs]
+      .sort((a, b) => (a.upload < b.upload ? -1 : 1))
+      .map(({ upload, state, reason, output }) => [
+        upload.replace('/home/ji_brain/alice/', ''),
+        state === 'delivered' ? state : `${state}: ${reason ?? ''}`,
+        output?.replace(/^.*\/(?=gpg-alice\/)/, '') ?? '(nothing left the private folder)',
+      ]),
   ]);
   const held = jobs.filter((job) => job.state === 'held');
   if (held.length !== 1 || jobs.some((job) => job.state === 'failed')) {
-    throw new AppError('INTERNAL', { detail: 'the demo did not go as it should; see serve.log' });
+    throw new AppError('INTERNAL', { detail: 'the demo did not go as it should' });
   }
-  narrator.say('Why was one held?');
-  await told(narrator, peking, ['held', 'list']);
+  narrator.say('One was held. The administrator looks why:');
+  const id = held[0]?.id.slice(0, 18) ?? '';
+  show(narrator, peking, [await ran(peking, ['held', 'show', id])]);
+}
+
+async function readReceipt({ folder, narrator, peking }: Scene): Promise<void> {
+  narrator.step('Alice reads the receipt of her zip, in her folder receipts');
+  const client = await DemoClient.connect({
+    port: peking.port,
+    user: 'alice',
+    key: join(folder, 'alice'),
+  });
+  const name = (await client.list('receipts')).find((one) => one.startsWith(zipName)) ?? '';
+  narrator.command(`get receipts/${name}`, 'sftp');
+  narrator.output((await client.get(`receipts/${name}`)).toString('utf8'));
+  client.close();
 }
 
 async function receive(
-  folder: string,
-  narrator: Narrator,
-  michigan: DemoSite,
+  { folder, narrator, michigan }: Scene,
   receiver: DemoReceiver,
 ): Promise<void> {
-  narrator.step('The receiver downloads in Michigan and decrypts');
+  narrator.step('Bob downloads from his own server in Michigan, and decrypts');
   const root = '/home/ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice';
   const client = await DemoClient.connect({
     port: michigan.port,
     user: 'bob',
-    key: join(folder, 'bob_ed25519'),
+    key: join(folder, 'bob'),
   });
-  let shown = 0;
-  let zips = 0;
+  narrator.say(`In ${root}:`);
+  const images: Uint8Array[] = [];
   for (const entry of await client.list(root)) {
-    if (entry.endsWith('.zip.gpg')) {
-      await receiver.decrypt(await client.get(`${root}/${entry}`));
-      zips += 1;
-      continue;
-    }
-    for (const name of await client.list(`${root}/${entry}`)) {
-      const message = await client.get(`${root}/${entry}/${name}`);
+    const isZip = entry.endsWith('.zip.gpg');
+    const names = isZip ? [entry] : await client.list(`${root}/${entry}`);
+    for (const name of names) {
+      const path = isZip ? name : `${entry}/${name}`;
+      const message = await client.get(`${root}/${path}`);
       const clear = await receiver.decrypt(message);
-      if (shown === 0) await writeFile(join(folder, 'one.dcm.gpg'), message, { mode: 0o600 });
-      shown += 1;
-      narrator.good(`${entry}/${name} decrypts; ${showPatient(clear)}`);
+      if (isZip) {
+        narrator.good(`${path} decrypts, and holds`);
+        for (const file of (await unzipper.Open.buffer(Buffer.from(clear))).files) {
+          images.push(await file.buffer());
+          narrator.output(`  ${file.path}`);
+        }
+      } else {
+        await writeFile(join(folder, 'one.dcm.gpg'), message, { mode: 0o600 });
+        images.push(clear);
+        narrator.good(`${path} decrypts: ${showPatient(clear)}`);
+      }
     }
   }
   client.close();
-  if (shown !== 5 || zips !== 1) {
-    throw new AppError('INTERNAL', { detail: 'not everything arrived in Michigan' });
+  const found = secrets.filter((one) => images.some((image) => Buffer.from(image).includes(one)));
+  if (images.length !== 9 || found.length > 0) {
+    throw new AppError('INTERNAL', { detail: 'what arrived in Michigan is not what should' });
   }
-  narrator.good('the zip decrypts as well');
+  narrator.good(
+    `${images.length} images arrived; no name, ID, birth date, address or original UID is in any of them`,
+  );
 }
 
-async function settled(site: DemoSite, count: number): Promise<readonly DemoJob[]> {
-  const end = Date.now() + waitMs;
-  for (;;) {
-    const jobs = await site.jobs();
-    if (jobs.length === count && jobs.every((job) => final.includes(job.state))) {
-      return [...jobs].sort((a, b) => (a.upload < b.upload ? -1 : 1));
-    }
-    if (Date.now() > end) throw new AppError('INTERNAL', { detail: 'the demo took too long' });
-    await sleep(250);
+/** A command and what it printed. */
+interface Said {
+  readonly command: string;
+  readonly output: string;
+}
+
+async function ran(site: DemoSite, args: readonly string[]): Promise<Said> {
+  return { command: `clubhouse ${args.join(' ')}`, output: await site.run(args) };
+}
+
+function show(narrator: Narrator, site: DemoSite, all: readonly Said[]): void {
+  for (const { command, output } of all) {
+    narrator.command(command, site.code);
+    narrator.output(output, 24);
   }
 }
 
-/** Shows a command, runs it, and shows what it printed. */
-async function told(narrator: Narrator, site: DemoSite, args: readonly string[]): Promise<void> {
-  narrator.command(`clubhouse ${args.join(' ')}      # at ${site.code}`);
-  narrator.output(await site.run(args), 24);
-}
-
-async function makeKey(path: string, comment: string): Promise<void> {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment });
-  await writeFile(path, pair.private, { mode: 0o600 });
-  await writeFile(`${path}.pub`, `${pair.public}\n`, { mode: 0o600 });
+/** The same work at both sites, at the same time; shown one after the other. */
+async function both(
+  narrator: Narrator,
+  ...parts: readonly (readonly [DemoSite, () => Promise<readonly Said[]>])[]
+): Promise<void> {
+  const said = parts.map(([, work]) => work());
+  await Promise.allSettled(said);
+  for (const [i, [site]] of parts.entries()) show(narrator, site, (await said[i]) ?? []);
 }
 
 async function zip(path: string, files: readonly MadeUpFile[]): Promise<Uint8Array> {
