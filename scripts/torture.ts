@@ -1,5 +1,5 @@
 // `npm run torture [-- --kills N --seconds S --seed X]`: two real sites, clients that upload, cancel, resume, overwrite and remove,
-// servers that are killed at any moment and a line that breaks. At the end it compares what clients were promised with what was
+// servers that are killed at any moment, a line that breaks, disks that fill up. At the end it compares what clients were promised with what was
 // published and delivered. Its last line has the figures; it ends with 1 if any of them is not 0.
 
 import { randomBytes } from 'node:crypto';
@@ -10,6 +10,7 @@ import yargs from 'yargs';
 import { Person } from '../test/support/people.ts';
 import { Site } from '../test/support/site.ts';
 import { chanceOf } from './torture/chance.ts';
+import { Disk } from './torture/disk.ts';
 import { Receiver } from './torture/contents.ts';
 import { Killer } from './torture/killer.ts';
 import { Ledger } from './torture/ledger.ts';
@@ -32,6 +33,7 @@ interface Options {
   readonly seconds: number;
   readonly senders: number;
   readonly seed: string;
+  readonly disk: number;
   readonly keep: boolean;
 }
 
@@ -41,6 +43,7 @@ interface Sites {
   readonly alice: Person;
   readonly receiver: Receiver;
   readonly line: Line;
+  readonly disks: readonly [Disk, Disk];
 }
 
 async function main(): Promise<number> {
@@ -49,6 +52,11 @@ async function main(): Promise<number> {
     .option('seconds', { type: 'number', default: 75, describe: 'How long clients upload' })
     .option('senders', { type: 'number', default: 4, describe: 'Clients at once' })
     .option('seed', { type: 'string', default: randomBytes(4).toString('hex') })
+    .option('disk', {
+      type: 'number',
+      default: 0,
+      describe: 'Megabytes of a small disk for each site, filled now and then (needs root)',
+    })
     .option('keep', { type: 'boolean', default: false, describe: 'Leave the sites on disk' })
     .strict()
     .parse();
@@ -74,7 +82,7 @@ async function torture(
   account: Account,
   mend: () => void,
 ): Promise<string> {
-  const { peking, michigan, receiver, line } = sites;
+  const { peking, michigan, receiver, line, disks } = sites;
   const ledger = new Ledger();
   const chance = chanceOf(`${options.seed} killer`);
   const here = join(peking.home, 'data', 'home', outgoing);
@@ -86,7 +94,9 @@ async function torture(
   await Promise.all([peking.start(), michigan.start()]);
   const watching = Promise.all([published.run(isDone, false), arrived.run(isDone, true)]);
   const senders = await makeSenders(sites, options, ledger);
-  const killer = new Killer({ sender: peking, receiver: michigan, incoming: there, line, chance });
+  const killer = new Killer({
+    ...{ sender: peking, receiver: michigan, incoming: there, line, disks, chance },
+  });
   const sending = Promise.all(senders.map((sender) => sender.run()));
   await killer.run(options.kills, options.seconds);
   mend();
@@ -100,7 +110,7 @@ async function torture(
   const steps = [...killer.byStep].map(([step, count]) => `${step} ${count}`).sort();
   say(`  kills: ${steps.join(', ')}`);
   const acknowledged = ledger.tracks.filter((track) => track.ending === 'acknowledged').length;
-  return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${line.cuts} cuts, ${looks} looks`;
+  return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${killer.fills} full disks, ${line.cuts} cuts, ${looks} looks`;
 }
 
 let clientsAreOver = false;
@@ -161,8 +171,9 @@ async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
 }
 
 async function makeSites(options: Options, isFaulty: () => boolean): Promise<Sites> {
-  const peking = await Site.make('PUHSC', settings);
-  const michigan = await Site.make('UMHS', settings);
+  const disks = [Disk.make(options.disk), Disk.make(options.disk)] as const;
+  const peking = await Site.make('PUHSC', settings, disks[0].folder);
+  const michigan = await Site.make('UMHS', settings, disks[1].folder);
   const alice = await Person.make('alice');
   const receiver = await Receiver.make();
   const line = await Line.open(michigan.port, chanceOf(`${options.seed} line`), isFaulty);
@@ -180,16 +191,17 @@ async function makeSites(options: Options, isFaulty: () => boolean): Promise<Sit
   ]);
   const replicatorKey = join(peking.home, 'keys', 'replicator_ed25519.pub');
   await michigan.run(['partner', 'accept', 'PUHSC', '--key', replicatorKey]);
-  return { peking, michigan, alice, receiver, line };
+  return { peking, michigan, alice, receiver, line, disks };
 }
 
-async function end({ peking, michigan, alice }: Sites, isKept: boolean): Promise<void> {
+async function end({ peking, michigan, alice, disks }: Sites, isKept: boolean): Promise<void> {
   if (isKept) {
     await Promise.all([peking.stop('SIGKILL'), michigan.stop('SIGKILL')]);
     say(`kept: ${peking.home} ${michigan.home}`);
     return;
   }
   await Promise.all([peking.remove(), michigan.remove(), alice.remove()]);
+  for (const disk of disks) disk.remove();
 }
 
 function say(line: string): void {

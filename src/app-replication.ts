@@ -19,7 +19,14 @@ import { createReplicator, type ReplicatorParts } from './flow/replicate.ts';
 
 const remotesOf = ({ paths }: Base): Remotes => createRemotes({ keyPath: paths.replicatorKey });
 
-export function replicatorParts(base: Base, storage: Storage, log: Log): ReplicatorParts {
+/** Owners of leases begin with it: only one server runs at a time, so the next one may end what a dead one held. */
+export const serverOwner = 'server:';
+
+export function replicatorParts(
+  base: Base,
+  how: { readonly storage: Storage; readonly log: Log; readonly owner: 'server:' | 'cli:' },
+): ReplicatorParts {
+  const { storage, log, owner } = how;
   const { config, parts, audit, database } = base;
   const { db } = database;
   const { clock, partners } = parts;
@@ -36,7 +43,7 @@ export function replicatorParts(base: Base, storage: Storage, log: Log): Replica
     outgoing: createOutgoingRows(db, clock),
     uploads: createUploadStore({ db, audit, clock }),
     remotes: remotesOf(base),
-    owner: randomUUID(),
+    owner: `${owner}${randomUUID()}`,
     clock,
     log,
   };
@@ -63,7 +70,11 @@ export function replicationDesk(base: Base): ReplicationDesk {
     withReplicator: async (work) => {
       const storage = await createStorage({ home: paths.tree, spool: paths.spool });
       try {
-        return await work(createReplicator(replicatorParts(base, storage, createLog('silent'))));
+        return await work(
+          createReplicator(
+            replicatorParts(base, { storage, log: createLog('silent'), owner: 'cli:' }),
+          ),
+        );
       } finally {
         await storage.close();
       }

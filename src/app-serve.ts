@@ -13,7 +13,7 @@ import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
 import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
-import { crosswalkOf, replicatorParts } from './app-replication.ts';
+import { crosswalkOf, replicatorParts, serverOwner } from './app-replication.ts';
 import type { Config } from './config.ts';
 import { AppError } from './core/errors.ts';
 import { instancePaths } from './core/instance.ts';
@@ -86,7 +86,10 @@ async function startAll(
   undo.push(() => storage.close());
   const processor = createWorkerPool({ crosswalk: crosswalkOf(base), width: config.workers });
   undo.push(() => processor.stop());
-  const replicator = createReplicator(replicatorParts(base, storage, log));
+  const replication = replicatorParts(base, { storage, log, owner: serverOwner });
+  // A killed server's passes would keep ours waiting until their leases run out.
+  await replication.leases.endThoseOf(serverOwner);
+  const replicator = createReplicator(replication);
   const { worker, intake } = flowOf(base, { storage, processor, log });
   await worker.start();
   undo.push(() => worker.stop());

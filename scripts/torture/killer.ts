@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import type { Site } from '../../test/support/site.ts';
 import type { Chance } from './chance.ts';
+import type { Disk } from './disk.ts';
 import type { Line } from './line.ts';
 
 /** True once the sending site is in this step. */
@@ -35,6 +36,7 @@ export interface KillerParts {
   readonly receiver: Site;
   readonly incoming: string;
   readonly line: Line;
+  readonly disks: readonly [Disk, Disk];
   readonly chance: Chance;
 }
 
@@ -43,6 +45,7 @@ export class Killer {
   readonly #database: Database.Database;
   readonly byStep = new Map<string, number>();
   kills = 0;
+  fills = 0;
 
   constructor(parts: KillerParts) {
     this.#parts = parts;
@@ -62,10 +65,23 @@ export class Killer {
       const step = chance.one(allSteps);
       await this.#reached(step, Math.min(2000, everyMs));
       if (chance.is(0.2)) line.cut();
+      if (chance.is(0.25)) await this.#fill();
       await this.#kill(step);
     }
     await sleep(Math.max(0, begun + seconds * 1000 - Date.now()));
+    for (const disk of this.#parts.disks) disk.free();
     this.#database.close();
+  }
+
+  /** No room at the one or the other, for a while; sometimes the kill comes while there is none. */
+  async #fill(): Promise<void> {
+    const { chance, disks } = this.#parts;
+    const disk = chance.one(disks);
+    if (!disk.isSmall) return;
+    this.fills += 1;
+    disk.fill();
+    await chance.pause(3000);
+    if (chance.is(0.7)) disk.free();
   }
 
   async #kill(step: Step): Promise<void> {
@@ -79,6 +95,8 @@ export class Killer {
     await site.stop('SIGKILL');
     // A partner may stay away for a while.
     if (isRemote) await chance.pause(4000);
+    // Without room a server does not start; that is for its administrator to mend.
+    for (const disk of this.#parts.disks) disk.free();
     await site.start();
   }
 

@@ -170,6 +170,18 @@ void t.test('a lease has one holder, whichever process asks', async (t) => {
   t.match(await there.acquire('x', 'there', 1000), { fence: first.fence + 2 });
 });
 
+void t.test('a server that starts ends what a dead one held, and nothing else', async (t) => {
+  const { parts } = await siteOf(t);
+  const { leases } = parts;
+  const dead = await leases.acquire('replicate:UMHS', 'server:1', 30_000);
+  const command = await leases.acquire('replicate:KUMC', 'cli:1', 30_000);
+  if (dead === undefined || command === undefined) throw new Error('not free');
+  await leases.endThoseOf('server:');
+  t.equal(await leases.renew(dead, 30_000), false);
+  t.equal(await leases.renew(command, 30_000), true);
+  t.match(await leases.acquire('replicate:UMHS', 'server:2', 30_000), { fence: dead.fence + 1 });
+});
+
 void t.test(
   'commits that wait are made together, and a lost lease refuses its own alone',
   async (t) => {

@@ -4,14 +4,16 @@ import t, { type Test } from 'tap';
 import { rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { recordPending } from '../../src/adapters/sql/record-pending.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { testPartner } from '../../src/flow/partner-test.ts';
 import { temporaryName } from '../../src/flow/push.ts';
+import type { Remotes } from '../../src/flow/ports/replication.ts';
 import { createReplicator, type Replicator } from '../../src/flow/replicate.ts';
 import { nextPassAt } from '../../src/flow/replication-loop.ts';
 import { FakePartner, digest } from '../support/fake-remote.ts';
-import { SendingSite, address, everyMs, outgoing } from '../support/replication.ts';
+import { SendingSite, address, everyMs, outgoing, projectId } from '../support/replication.ts';
 
 const never = new AbortController().signal;
 const sealed = 'gpg-alice/JI-1/CT_1_1_aaaa.dcm.gpg';
@@ -470,3 +472,36 @@ void t.test(
     });
   },
 );
+
+void t.test('a partner that hangs keeps no other partner waiting', async (t) => {
+  const { site, partner } = await scene(t);
+  const { db } = site.database;
+  await db.insertInto('project_partner').values({ projectId, partner: 'KUMC' }).execute();
+  const elsewhere = { ...address, host: 'nowhere' };
+  await site.parts.partners.add({ code: 'KUMC', address: elsewhere, verify: undefined }, 'cli');
+  let hung = 0;
+  const remotes: Remotes = {
+    connect: (to, signal) => {
+      if (to.host !== 'nowhere') return partner.connect(to, signal);
+      hung += 1;
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new AppError('REMOTE_UNREACHABLE')));
+      });
+    },
+  };
+  const jobId = await site.publish('gpg-alice/1.gpg', one);
+  const facts = { sizeBytes: one.length, modifiedMs: 0, inode: '1', sha256: digest(one) };
+  const owed = { projectId, partner: 'KUMC', path: 'gpg-alice/1.gpg', jobId, ...facts };
+  await db.transaction().execute((trx) => recordPending(trx, { ...owed, now: site.clock.now() }));
+  const replicator = createReplicator({ ...site.parts, remotes });
+  replicator.start();
+  for (let cycle = 1; cycle <= 3; cycle += 1) {
+    const path = `gpg-alice/${cycle}.gpg`;
+    if (cycle > 1) await site.publish(path, two);
+    for (let tries = 0; tries < 4000 && !partner.files.has(there(path)); tries += 1) await sleep(5);
+    t.ok(partner.files.has(there(path)), `cycle ${cycle}`);
+    site.clock.at += everyMs;
+  }
+  t.ok(hung > 0, 'it did hang');
+  await replicator.stop();
+});

@@ -54,9 +54,9 @@ export class Site {
     this.#logFile = join(home, 'serve.log');
   }
 
-  /** `settings`: more YAML for config/clubhouse.yaml. */
-  static async make(code: string, settings: string): Promise<Site> {
-    const home = await mkdtemp(join(tmpdir(), `clubhouse-${code.toLowerCase()}-`));
+  /** `settings`: more YAML for config/clubhouse.yaml. `folder`: where the site's own folder is made. */
+  static async make(code: string, settings: string, folder = tmpdir()): Promise<Site> {
+    const home = await mkdtemp(join(folder, `clubhouse-${code.toLowerCase()}-`));
     const port = await freePort();
     const site = new Site(code, home, port);
     await site.run(['init', '--site', code, '--listen', `127.0.0.1:${port}`]);
@@ -146,7 +146,13 @@ export class Site {
     const child = spawn(process.execPath, [main, 'serve', '--home', this.home], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const keep = (chunk: Buffer): void => appendFileSync(this.#logFile, chunk);
+    const keep = (chunk: Buffer): void => {
+      try {
+        appendFileSync(this.#logFile, chunk);
+      } catch {
+        // A test may fill the disk that the log is on.
+      }
+    };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     this.#server = child;

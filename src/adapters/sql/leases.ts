@@ -36,6 +36,14 @@ export function createLeases(db: Kysely<Database>, clock: Clock): Leases {
     release: async (lease) => {
       await held(db, lease).set({ until: 0 }).execute();
     },
+    endThoseOf: async (ownerPrefix) => {
+      await db
+        .updateTable('lease')
+        .set({ until: 0 })
+        .where('owner', '>=', ownerPrefix)
+        .where('owner', '<', `${ownerPrefix}\uffff`)
+        .execute();
+    },
   };
 }
 

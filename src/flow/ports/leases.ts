@@ -15,4 +15,6 @@ export interface Leases {
   renew(lease: Lease, ttlMs: number): Promise<boolean>;
   /** Harmless when it was lost. */
   release(lease: Lease): Promise<void>;
+  /** Ends every lease whose owner begins with this: of a server that is gone, by the one that serves now. */
+  endThoseOf(ownerPrefix: string): Promise<void>;
 }
