@@ -10,6 +10,9 @@ import t from 'tap';
 import { here, run, type Ended } from '../support/command-line.ts';
 import { ctSlice, gb18030 } from '../support/dicom.ts';
 
+// The machine may have other things to do.
+t.setTimeout(110_000);
+
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
 const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>

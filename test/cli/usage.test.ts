@@ -11,6 +11,9 @@ import { visible } from '../../src/cli/output.ts';
 import { binary, here, run, type Ended } from '../support/command-line.ts';
 import { missing } from '../support/programs.ts';
 
+// The machine may have other things to do.
+t.setTimeout(110_000);
+
 const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
 const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>
