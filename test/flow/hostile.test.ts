@@ -187,6 +187,25 @@ void t.test('the patient’s name in numbers that may stay is found', async (t) 
   t.match((await processed(file)).outcome, { kind: 'held', reason: 'leak-check' });
 });
 
+void t.test('a national identity number in a text that stays does not excuse itself', async (t) => {
+  const number = '11010519491231002X';
+  const keeps = 'extends: basic\nrules:\n  - { tag: StudyDescription, action: keep }\n';
+  for (const element of [
+    el(0x00081030, 'LO', `ID ${number}`),
+    el(0x00081090, 'LO', `ID ${number}`), // stays under the Basic Profile
+  ]) {
+    for (const file of [[element], [el(0x00101000, 'LO', number), element]]) {
+      const { outcome, output } = await processed(swollen(file), keeps);
+      // or it was masked before
+      if (outcome.kind !== 'sealed') t.match(outcome, { kind: 'held', reason: 'leak-check' });
+      t.notOk(output.includes(number));
+    }
+  }
+  const keepsID = 'extends: basic\nrules:\n  - { tag: OtherPatientIDs, action: keep }\n';
+  const onPurpose = swollen([el(0x00101000, 'LO', number)]);
+  t.match((await processed(onPurpose, keepsID)).outcome, { kind: 'sealed' });
+});
+
 void t.test('an overlay in unused bits of the pixels may be text', async (t) => {
   const inPixels = [el(0x60020100, 'US', 16), el(0x60020102, 'US', 12)];
   t.match((await processed(swollen(inPixels))).outcome, {

@@ -98,6 +98,9 @@ class Collector {
     } else if (element.kind === 'value' && element.value.length > 0) {
       const target = this.#kept !== undefined && this.#isKept(element.tag) ? this.#kept : this;
       target.#value(element, charset);
+      // kept on purpose is the number of an attribute for numbers, not one that somebody typed into a text
+      if (target === this || !idTags.has(element.tag)) this.#nationalIds(element);
+      else target.#nationalIds(element);
     }
   }
 
@@ -113,7 +116,6 @@ class Collector {
     }
     const decodeAs: VR = vr === 'UN' ? 'LO' : vr;
     if (!textVRs.has(decodeAs)) return;
-    this.#nationalIds(value);
     const read = this.#reader(tag, vr);
     if (read === undefined) return;
     for (const text of readings(value, () => decodeText(value, charset, decodeAs))) {
@@ -122,8 +124,8 @@ class Collector {
   }
 
   /** Digits are digits in every charset, so that this costs no decoding of the many values that are nothing else. */
-  #nationalIds(value: Uint8Array): void {
-    if (value.length < 18) return;
+  #nationalIds({ vr, value }: ValueElement): void {
+    if (value.length < 18 || !(vr === 'UN' || textVRs.has(vr))) return;
     const raw = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
     for (const number of nationalIdsIn(raw.toLowerCase()))
       this.#add('national-id', squeeze(number));
