@@ -1,4 +1,4 @@
-// A client of a torture run: uploads by one of the ways that real clients have (FACTS of the project, SFTP clients), notices
+// A client of a torture run: uploads by one of the ways that real clients have, notices
 // when the line breaks, and comes back until it was answered, as a person would.
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-// Every way in which SFTP clients upload, cancel, resume, rename and overwrite (FACTS 2), as sequences of events with
+// Every way in which SFTP clients upload, cancel, resume, rename and overwrite, as sequences of events with
 // what must come of them; then what must not be disturbed by what.
 
 import { spawnSync } from 'node:child_process';

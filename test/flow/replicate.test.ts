@@ -404,7 +404,9 @@ void t.test(
     });
     await site.publish(sealed, one);
     replicator.start();
-    for (let tries = 0; tries < 4000 && partner.files.size === 0; tries += 1) await sleep(5);
+    for (let tries = 0; tries < 4000 && !partner.files.has(there(sealed)); tries += 1) {
+      await sleep(5);
+    }
     await replicator.stop();
     t.ok(partner.files.has(there(sealed)));
     await site.publish('gpg-alice/2.gpg', two);
