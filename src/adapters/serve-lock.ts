@@ -8,9 +8,12 @@ export interface ServeLock {
   release(): void;
 }
 
+/** How long a starting server waits: `isServed` of a command holds the lock for a moment. */
+const patienceMs = 1000;
+
 /** Throws BUSY when another process serves this instance. */
-export function takeServeLock(path: string): ServeLock {
-  const file = new BetterSqlite3(path, { timeout: 0 });
+export function takeServeLock(path: string, timeoutMs = patienceMs): ServeLock {
+  const file = new BetterSqlite3(path, { timeout: timeoutMs });
   try {
     file.exec('begin exclusive');
   } catch (cause) {
@@ -23,7 +26,7 @@ export function takeServeLock(path: string): ServeLock {
 /** Does a process serve this instance now? */
 export function isServed(path: string): boolean {
   try {
-    takeServeLock(path).release();
+    takeServeLock(path, 0).release();
     return false;
   } catch {
     return true;
