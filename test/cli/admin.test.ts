@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { generateKey } from 'openpgp';
-import ssh2 from 'ssh2';
 import t from 'tap';
+import { makeWorkingPair } from '../../src/adapters/keys.ts';
 import { here, run, type Ended } from '../support/command-line.ts';
 import { ctSlice, gb18030 } from '../support/dicom.ts';
 
@@ -19,7 +19,7 @@ const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>
   input === undefined ? here([...args, '--home', home]) : run([...args, '--home', home], input);
 const json = async <T>(args: readonly string[]): Promise<T> =>
   JSON.parse((await clubhouse([...args, '--json'])).out) as T;
-const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
+const publicKey = makeWorkingPair('ed25519', 'alice@laptop');
 const exists = (path: string): Promise<boolean> =>
   stat(join(home, path)).then(
     () => true,

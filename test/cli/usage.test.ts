@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ssh2 from 'ssh2';
 import t from 'tap';
+import { makeWorkingPair } from '../../src/adapters/keys.ts';
 import { visible } from '../../src/cli/output.ts';
 import { binary, here, run, type Ended } from '../support/command-line.ts';
 import { missing } from '../support/programs.ts';
@@ -18,7 +18,7 @@ const home = await mkdtemp(join(tmpdir(), 'clubhouse-cli-'));
 t.teardown(() => rm(home, { recursive: true }));
 const clubhouse = (args: readonly string[], input?: string): Promise<Ended> =>
   input === undefined ? here([...args, '--home', home]) : run([...args, '--home', home], input);
-const publicKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'alice@laptop' });
+const publicKey = makeWorkingPair('ed25519', 'alice@laptop');
 
 await clubhouse(['init']);
 await clubhouse(['project', 'add', 'brain', '--partner', 'UMHS']);

@@ -9,6 +9,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';
+import { makeWorkingPair } from '../../src/adapters/keys.ts';
 import type { RemoteAddress } from '../../src/flow/ports/replication.ts';
 
 const { utils } = ssh2;
@@ -24,10 +25,11 @@ export interface KeyPair {
 }
 
 export async function makeKey(path: string, type: 'ed25519' | 'rsa' = 'ed25519'): Promise<KeyPair> {
-  const pair =
+  const pair = makeWorkingPair(type, 'test', () =>
     type === 'rsa'
       ? utils.generateKeyPairSync('rsa', { bits: 2048 })
-      : utils.generateKeyPairSync(type);
+      : utils.generateKeyPairSync(type),
+  );
   await writeFile(path, pair.private, { mode: 0o600 });
   const blob = Buffer.from(pair.public.split(' ')[1] ?? '', 'base64');
   const digest = createHash('sha256').update(blob).digest('base64').replace(/=+$/, '');
