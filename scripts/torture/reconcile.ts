@@ -89,7 +89,8 @@ export class Reconciler {
     for (const job of await site.jobs()) {
       const track = byPath.get(job.upload);
       const isEnded = ['delivered', 'superseded', 'withdrawn'].includes(job.state);
-      const isAbandoned = job.state === 'partial' && track?.ending === 'abandoned';
+      const isAbandoned =
+        track?.ending === 'open' || (job.state === 'partial' && track?.ending === 'abandoned');
       if (!isEnded && !isAbandoned) {
         this.#count('stuck', `${job.upload} is ${job.state} ${job.reason ?? ''}`);
       }

@@ -2,7 +2,7 @@
 
 import { AppError } from '../core/errors.ts';
 import type { OpenFile } from '../flow/ports/storage.ts';
-import { calls, factsOf, guarded } from './storage-calls.ts';
+import { asStorageError, calls, factsOf, guarded } from './storage-calls.ts';
 
 /** IOV_MAX on Linux: more buffers than this do not fit into one writev. */
 const maximumBuffers = 1024;
@@ -50,11 +50,16 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
 async function writeAll(fd: number, offset: number, chunks: readonly Uint8Array[]): Promise<void> {
   let rest = chunks.filter((chunk) => chunk.length > 0);
   let at = offset;
-  while (rest.length > 0) {
-    const { bytesWritten } = await calls.writev(fd, rest.slice(0, maximumBuffers), at);
-    if (bytesWritten === 0) throw new AppError('DISK_FULL');
-    at += bytesWritten;
-    rest = without(rest, bytesWritten);
+  try {
+    while (rest.length > 0) {
+      const { bytesWritten } = await calls.writev(fd, rest.slice(0, maximumBuffers), at);
+      if (bytesWritten === 0) throw new AppError('DISK_FULL');
+      at += bytesWritten;
+      rest = without(rest, bytesWritten);
+    }
+  } catch (error) {
+    const { code, detail } = asStorageError(error);
+    throw new AppError(code, { at: at - offset, ...(detail === undefined ? {} : { detail }) });
   }
 }
 

@@ -25,6 +25,11 @@ export function asWriting(
       group.wrote(offset, length);
       if (parts.clock.now() - group.persistedAt >= persistEveryMs) persist(parts, group, file);
     },
+    failed: (offset, written) => {
+      hasWritten = true;
+      group.wrote(offset, written);
+      group.isBroken = true;
+    },
     truncated: (sizeBytes) => {
       hasWritten = true;
       group.truncated(sizeBytes);

@@ -678,7 +678,10 @@ void t.test(
       /^FAILURE: The disk of the server is full/,
     );
     t.equal(await client.close(handle), 'OK');
-    t.same(full.intake.events.at(-1), 'close intake ji_brain/alice/gpg/x.dcm 3');
+    t.same(full.intake.events.slice(-2), [
+      'failed intake ji_brain/alice/gpg/x.dcm',
+      'close intake ji_brain/alice/gpg/x.dcm 3',
+    ]);
     t.equal(await client.size(`${gpg}/x.dcm`), 3);
     client.end();
     await full.close();

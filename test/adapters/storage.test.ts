@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { calls } from '../../src/adapters/storage-calls.ts';
 import { createStorage } from '../../src/adapters/storage.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { OpenHow, Storage } from '../../src/flow/ports/storage.ts';
@@ -231,6 +232,27 @@ for (const hasProc of [true, false]) {
         t.throws(() => storage.spoolPath('claims', name), { code: 'BAD_NAME' });
       }
       t.ok((await storage.space()).freeBlocks > 0);
+    });
+
+    void t.test('a disk that fills in the middle of a write says how much is there', async (t) => {
+      const file = await storage.open('p/full', { ...forWriting, truncate: true });
+      const { writev } = calls;
+      let room = 5;
+      calls.writev = (async (
+        fd: number,
+        buffers: readonly NodeJS.ArrayBufferView[],
+        at?: number,
+      ) => {
+        if (room === 0) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+        const piece = Buffer.from(buffers[0] as Uint8Array).subarray(0, room);
+        room -= piece.length;
+        return writev(fd, [piece], at);
+      }) as typeof writev;
+      const full = file.write(0, [Buffer.from('abc'), Buffer.from('defg')]);
+      await t.rejects(full, { code: 'DISK_FULL', at: 5 });
+      calls.writev = writev;
+      await file.close();
+      t.equal((await storage.facts('p/full'))?.sizeBytes, 5);
     });
 
     void t.test('a hard link that somebody planted is an ordinary file', async (t) => {

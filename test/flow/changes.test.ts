@@ -1,6 +1,7 @@
 // What people and time change while files are on their way: partners, keys, profiles, projects, clocks. Nothing is lost, nothing
 // needs a hand afterwards, and each takes effect for what is not yet done.
 
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
@@ -138,6 +139,25 @@ void t.test('a full disk uses up no tries: it goes on by itself when there is ro
   rig.clock.advance(3_600_000);
   await rig.run();
   t.match(await rig.states(), { 'a.dcm': 'published' });
+});
+
+void t.test('what a full disk cut short is not whole, though its client closes it', async (t) => {
+  const rig = await rigFor(t);
+  rig.processor.answer = pass;
+  const handle = await openFor(rig, '>note.txt');
+  await handle.write(0, 'half');
+  // Two more bytes reached the disk before it was full.
+  await writeFile(join(rig.folder, 'home', place('>note.txt').path), 'half a');
+  handle.writing.failed(4, 2);
+  await handle.end('close');
+  await rig.settle();
+  t.match(await rig.states(), { 'note.txt': /^partial/ });
+  t.strictSame(await deliveries(rig), [], 'half a note does not leave');
+  const rest = await openFor(rig, '>note.txt', { create: false });
+  await rest.write(6, ' note');
+  await rest.end('close');
+  await rig.settle();
+  t.strictSame(await rig.states(), { 'note.txt': 'published' }, 'resumed behind what is there');
 });
 
 void t.test('files wait for a key, and go on at once when a command adds one', async (t) => {

@@ -30,6 +30,8 @@ type Event =
   | readonly ['touch', string]
   | readonly ['crash']
   | readonly ['settle']
+  /** As long as the kernel's clock needs for another time of change. */
+  | readonly ['moment']
   | readonly ['minutes', number];
 
 interface Case {
@@ -336,6 +338,7 @@ const cases: readonly Case[] = [
       ['open', 'a.dcm', trunc],
       ['write', 'a.dcm', 0, 'oldoldold'],
       ['close', 'a.dcm'],
+      ['moment'],
       ['open', 'a.dcm'],
       ['write', 'a.dcm', 0, 'new'],
       ['crash'],
@@ -373,6 +376,7 @@ async function play(rig: Rig, events: readonly Event[]): Promise<void> {
     else if (kind === 'touch') await rig.storage.setTimes(place(event[1]).path, 1000, 1000);
     else if (kind === 'size') await setSize(rig, event[1], event[2]);
     else if (kind === 'crash') await rig.restart();
+    else if (kind === 'moment') await new Promise((resolve) => setTimeout(resolve, 20));
     else if (kind === 'settle') await rig.settle();
     else {
       rig.clock.advance(event[1] * 60_000);

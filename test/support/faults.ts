@@ -11,7 +11,7 @@ export interface Faults {
 }
 
 /** Synchronous ones cannot fail for reasons of the outside world. */
-const never: ReadonlySet<string> = new Set(['spoolPath', 'now', 'wrote', 'truncated']);
+const never: ReadonlySet<string> = new Set(['spoolPath', 'now', 'wrote', 'failed', 'truncated']);
 
 type Port = Record<string, unknown>;
 type Call = (...args: unknown[]) => unknown;

@@ -127,6 +127,10 @@ export function fakeIntake(): FakeIntake {
           wrote: (_offset, length) => {
             bytes += length;
           },
+          failed: (_offset, written) => {
+            bytes += written;
+            events.push(`failed ${named(place)}`);
+          },
           truncated: (size) => events.push(`truncated ${named(place)} ${size}`),
           end: async (how) => {
             await fake.beforeEnd();

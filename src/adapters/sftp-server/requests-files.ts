@@ -104,7 +104,12 @@ function asFileHandle(
     chunks: readonly Uint8Array[],
     lengthBytes: number,
   ): Promise<void> => {
-    await file.write(offset, chunks);
+    try {
+      await file.write(offset, chunks);
+    } catch (error) {
+      writing?.failed(offset, error instanceof AppError ? (error.at ?? 0) : 0);
+      throw error;
+    }
     writing?.wrote(offset, lengthBytes);
   };
   const append = (chunks: readonly Uint8Array[], lengthBytes: number): Promise<void> =>

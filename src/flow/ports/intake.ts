@@ -19,6 +19,9 @@ export interface WritePlace {
 /** One handle that is open for writing. The server calls wrote() for each acknowledged WRITE, in any order. */
 export interface Writing {
   wrote(offset: number, length: number): void;
+  /** A WRITE was refused for the disk's sake, after `written` of its bytes. Whatever the client does now, even a CLOSE as
+   *  some do after an error: the file is not whole until somebody resumes or overwrites it. */
+  failed(offset: number, written: number): void;
   truncated(sizeBytes: number): void;
   /**
    * The handle ends. `close`: the client sent CLOSE; `lost`: the connection ended first. Resolves when bytes and row are
