@@ -677,12 +677,16 @@ void t.test(
       await client.write(handle, 3, Buffer.from('x')),
       /^FAILURE: The disk of the server is full/,
     );
+    room = 2;
+    t.match(await client.write(handle, 4, Buffer.from('x')), /^FAILURE/, 'no hole is left');
+    t.equal(await client.write(handle, 3, Buffer.from('x')), 'OK');
+    t.equal(await client.write(handle, 4, Buffer.from('x')), 'OK', 'once its place is filled');
     t.equal(await client.close(handle), 'OK');
     t.same(full.intake.events.slice(-2), [
       'failed intake ji_brain/alice/gpg/x.dcm',
-      'close intake ji_brain/alice/gpg/x.dcm 3',
+      'close intake ji_brain/alice/gpg/x.dcm 5',
     ]);
-    t.equal(await client.size(`${gpg}/x.dcm`), 3);
+    t.equal(await client.size(`${gpg}/x.dcm`), 5);
     client.end();
     await full.close();
   },

@@ -99,17 +99,24 @@ function asFileHandle(
   parts: Pick<FileHandle, 'place' | 'file' | 'writing' | 'canRead' | 'appends'>,
 ): FileHandle {
   const { file, writing, appends, place } = parts;
+  // Behind a WRITE that the disk refused nothing is taken until its place is filled: the client resumes at the file's size,
+  // and a WRITE that was already under way and found room again would leave a hole there.
+  let failure: { readonly at: number; readonly error: unknown } | undefined;
   const store = async (
     offset: number,
     chunks: readonly Uint8Array[],
     lengthBytes: number,
   ): Promise<void> => {
+    if (failure !== undefined && offset > failure.at) throw failure.error;
     try {
       await file.write(offset, chunks);
     } catch (error) {
-      writing?.failed(offset, error instanceof AppError ? (error.at ?? 0) : 0);
+      const written = error instanceof AppError ? (error.at ?? 0) : 0;
+      failure = { at: offset + written, error };
+      writing?.failed(offset, written);
       throw error;
     }
+    if (failure !== undefined && offset + lengthBytes > failure.at) failure = undefined;
     writing?.wrote(offset, lengthBytes);
   };
   const append = (chunks: readonly Uint8Array[], lengthBytes: number): Promise<void> =>
