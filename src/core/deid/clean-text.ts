@@ -2,8 +2,7 @@
 // else is masked. A word that identifies somebody in this very file (a name that is also a body part) goes too.
 
 import { clinicalTerms } from './clinical-terms.ts';
-
-const mask = 'XXX';
+import { mask } from './identifying-words.ts';
 
 /** `5`, `2.5`, `3D`, `120kV`, `b1000`, `T2*`: never long enough for a date, a phone number or an ID. */
 const measure =

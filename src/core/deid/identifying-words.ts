@@ -58,7 +58,8 @@ function collect(
   }
 }
 
-const mask = 'XXX';
+/** What stands in a text where a word was taken out. */
+export const mask = 'XXX';
 
 /**
  * The text with what identifies masked, ASCII then; undefined where nothing does. Words under four letters, or two of a

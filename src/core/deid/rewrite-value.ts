@@ -11,7 +11,7 @@ import { codeTags } from './code-item.ts';
 import { capAge, shiftTemporal } from './dates.ts';
 import type { Level, Work } from './deid-work.ts';
 import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
-import { maskIdentifying } from './identifying-words.ts';
+import { mask, maskIdentifying } from './identifying-words.ts';
 import { codeItem } from './marks.ts';
 import type { Decision } from './policy.ts';
 import { safePrivateVR } from './private-blocks.ts';
@@ -171,7 +171,7 @@ function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Elem
   const texts = decodeValues(element.value, level.charsets, vr).map((text) => {
     const masked = maskIdentifying(text, work.identifying());
     if (masked !== undefined) isMasked = true;
-    return masked ?? text.replaceAll(/[^ -~]+/g, 'XXX');
+    return masked ?? text.replaceAll(/[^ -~]+/g, mask);
   });
   if (!isMasked) return element;
   work.count(element.tag, 'clean');
