@@ -3,7 +3,14 @@
 // SQLITE_BUSY_SNAPSHOT when a read turns into a write; and the command line writes beside a running server.
 
 import BetterSqlite3 from 'better-sqlite3';
-import type { DatabaseConnection, Driver, Kysely as KyselyType, SqliteDialectConfig } from 'kysely';
+import type {
+  DatabaseConnection,
+  Driver,
+  Kysely as KyselyType,
+  SqliteDatabase,
+  SqliteDialectConfig,
+  SqliteStatement,
+} from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver } from './kysely.ts';
 import { migrations } from './migrations.ts';
@@ -42,12 +49,41 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   sqlite.pragma('busy_timeout = 10000');
-  const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: sqlite }) });
+  const database = rememberStatements(sqlite);
+  const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }) });
   await bringUpToDate(db, sqlite);
   return {
     db,
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
     close: () => db.destroy(),
+  };
+}
+
+/** More than the program has, with some room for lists of different lengths. */
+const mostStatements = 400;
+
+/**
+ * Kysely prepares each statement anew, which costs more than most of them take to run. A statement is used by one query at a
+ * time: Kysely's one connection is given to one caller until its rows are read.
+ */
+function rememberStatements(sqlite: BetterSqlite3.Database): SqliteDatabase {
+  const known = new Map<string, SqliteStatement>();
+  return {
+    close: () => {
+      known.clear();
+      sqlite.close();
+    },
+    prepare: (text) => {
+      const there = known.get(text);
+      if (there !== undefined) known.delete(text);
+      const statement = there ?? (sqlite.prepare(text) as SqliteStatement);
+      known.set(text, statement);
+      for (const oldest of known.keys()) {
+        if (known.size <= mostStatements) break;
+        known.delete(oldest);
+      }
+      return statement;
+    },
   };
 }
 
