@@ -16,7 +16,7 @@ import {
   type Exchange,
 } from '../support/exchange.ts';
 import { missing } from '../support/programs.ts';
-import type { JobRow } from '../support/site.ts';
+import { runCommandsHere, type JobRow } from '../support/site.ts';
 
 interface Sample {
   readonly file: string;
@@ -24,6 +24,7 @@ interface Sample {
   readonly expected: 'deid' | 'either' | 'reject' | 'nondicom';
 }
 
+runCommandsHere();
 const corpus = join(process.env['CLUBHOUSE_SHARED'] ?? join(packageRoot, '..', 'shared'), 'corpus');
 const absent = existsSync(join(corpus, 'manifest.json')) ? false : 'the corpus is not here';
 

@@ -9,7 +9,7 @@ import { ctSlice } from '../support/dicom.ts';
 import { filesBelow, introduce, makeExchange, type Exchange } from '../support/exchange.ts';
 import { KeyRing } from '../support/people.ts';
 import { missing, run, searchPath, until } from '../support/programs.ts';
-import { Site } from '../support/site.ts';
+import { runCommandsHere, Site } from '../support/site.ts';
 
 const patient = { patientName: 'LIWEISHENG^DAHAI', patientID: 'PUMC-0047112' };
 const published = 'data/home/ji_brain/club_house/From_PUHSC_To_UMHS';
@@ -18,6 +18,7 @@ const raw = 'data/home/ji_brain/alice/gpg';
 
 const timeout = 300_000;
 t.setTimeout(2 * timeout);
+runCommandsHere();
 
 void t.test('logins', { skip: missing('sftp', 'sshpass', 'ssh-keygen'), timeout }, async (t) => {
   const site = await Site.make('PUHSC', 'workers: 1');
@@ -90,7 +91,12 @@ void t.test('uploads', { skip: missing('sftp', 'gpg'), timeout }, async (t) => {
       whole.length - 1000,
       'nothing was lost',
     );
-    const receipts = await filesBelow(join(peking.home, 'data/home/ji_brain/alice/receipts'));
+    // A receipt is written soon after the state it tells.
+    const folder = join(peking.home, 'data/home/ji_brain/alice/receipts');
+    const receipts = await until('a receipt for each', async () => {
+      const found = await filesBelow(folder);
+      return found.length >= 3 ? found : undefined;
+    });
     t.equal(receipts.length, 3, 'each has its receipt');
   });
 
@@ -160,10 +166,14 @@ void t.test(
     const keys = await KeyRing.make();
     t.teardown(() => Promise.all([site.remove(), keys.remove()]));
     await site.run(['project', 'add', 'brain', '--partner', 'UMHS']);
-    const good = await keys.generate('Good <good@umhs.example.org>');
-    const expired = await keys.generate('Old <old@umhs.example.org>', 'default', 'seconds=1');
+    const good = await keys.generate('Good <good@umhs.example.org>', 'future-default');
+    const expired = await keys.generate(
+      'Old <old@umhs.example.org>',
+      'future-default',
+      'seconds=1',
+    );
     const signing = await keys.generate('Sign <sign@umhs.example.org>', 'ed25519');
-    const revoked = await keys.generate('Revoked <revoked@umhs.example.org>');
+    const revoked = await keys.generate('Revoked <revoked@umhs.example.org>', 'future-default');
     await revoke(keys, revoked.fingerprint);
     const secret = join(keys.home, 'secret.asc');
     const exported = await keys.gpg(['--armor', '--export-secret-keys', good.fingerprint]);

@@ -82,7 +82,7 @@ export class KeyRing {
    *  is not told otherwise, with an encryption subkey; a named algorithm makes a primary key that only signs. */
   async generate(
     userId: string,
-    algorithm: 'default' | 'ed25519' = 'default',
+    algorithm: 'default' | 'future-default' | 'ed25519' = 'default',
     expires = '2y',
   ): Promise<{ readonly fingerprint: string; readonly file: string }> {
     const done = await this.gpg([

@@ -10,9 +10,31 @@ import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import ssh2 from 'ssh2';
 import { createHash } from 'node:crypto';
+import { here } from './command-line.ts';
 import { run, until, type Finished } from './programs.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+let isHere = false;
+let last: Promise<unknown> = Promise.resolve();
+
+/**
+ * From now on this test file's commands run in its own process, one after the other, through the function that the binary
+ * runs: a process of its own costs each half a second of CPU. `serve`, and what reads standard input, stay processes.
+ */
+export function runCommandsHere(): void {
+  isHere = true;
+}
+
+async function command(args: readonly string[], input: string | undefined): Promise<Finished> {
+  if (!isHere || input !== undefined) {
+    return run(process.execPath, [main, ...args], { input: input ?? '' });
+  }
+  const turn = last.then(() => here(args));
+  last = turn.catch(() => undefined);
+  const { code, out, err } = await turn;
+  return { code: code ?? -1, stdout: Buffer.from(out), stderr: err };
+}
 
 export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -72,9 +94,7 @@ export class Site {
     args: readonly string[],
     options: { readonly input?: string; readonly code?: number } = {},
   ): Promise<Finished> {
-    const done = await run(process.execPath, [main, '--home', this.home, ...args], {
-      input: options.input ?? '',
-    });
+    const done = await command(['--home', this.home, ...args], options.input);
     if (done.code !== (options.code ?? 0)) {
       throw new Error(
         `${args.join(' ')} ended with ${done.code}: ${done.stderr}${done.stdout.toString()}`,
@@ -142,9 +162,16 @@ export class Site {
     return `SHA256:${digest.replace(/=+$/, '')}`;
   }
 
-  async start(): Promise<void> {
+  /** Of the server's process. */
+  get pid(): number | undefined {
+    return this.#server?.pid;
+  }
+
+  /** `env`: more variables for the server. */
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
     const child = spawn(process.execPath, [main, 'serve', '--home', this.home], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
     });
     const keep = (chunk: Buffer): void => {
       try {
@@ -162,7 +189,7 @@ export class Site {
         if (child.exitCode !== null) throw new Error(`serve ended: ${await this.log()}`);
         return (await answers(this.port)) ? true : undefined;
       },
-      20_000,
+      60_000,
     );
   }
 
