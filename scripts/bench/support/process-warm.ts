@@ -1,5 +1,6 @@
 // Our processing in one warm process, for `bench deid`: the real code of a worker thread, called one file after the other.
 
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { encryptor } from '../../../src/adapters/openpgp/encryptor.ts';
@@ -13,12 +14,16 @@ import type {
   ProcessOutcome,
   ProcessTask,
 } from '../../../src/flow/ports/processing.ts';
+import { createContext } from '../../../src/flow/process-context.ts';
+import { startDicom } from '../../../src/flow/process-dicom.ts';
+import { dicomName } from '../../../src/flow/process-names.ts';
+import { bytesOf, openSource } from '../../../src/flow/process-source.ts';
 import { processUpload } from '../../../src/flow/process.ts';
 import { serveMeasured } from './measure.ts';
 
 export interface WarmRequest {
-  /** `plain`: without the encryption. `sealed`: all of it. `pool`: all of it, through a worker thread. */
-  readonly how: 'plain' | 'sealed' | 'pool';
+  /** `bare`: read, de-identify, check, write, as other tools do; no digests. `plain`: without the encryption. `sealed`: all of it. `pool`: all of it, through a worker thread. */
+  readonly how: 'bare' | 'plain' | 'sealed' | 'pool';
   readonly sources: readonly string[];
   readonly output: string;
   readonly recipients: readonly string[];
@@ -71,8 +76,37 @@ function taskFor(request: WarmRequest, source: string): ProcessTask {
   };
 }
 
+/** What `processUpload` does with a DICOM file, but for the digests of input and output and the encryption. */
+async function processBare(task: ProcessTask): Promise<ProcessOutcome> {
+  const context = await createContext(task, { encryptor: notAtAll, crosswalk, zips }, never);
+  const source = openSource(task.source, never, 'no digest');
+  const output = openSync(task.output, 'wx', 0o600);
+  try {
+    const file = await startDicom(bytesOf(source.chunks(), (piece) => source.release(piece)), context);
+    let sizeBytes = 0;
+    for await (const piece of file.body) {
+      for (let done = 0; done < piece.length;) done += writeSync(output, piece, done);
+      sizeBytes += piece.length;
+    }
+    return { ...nothing, name: dicomName(context, file), sizeBytes, report: context.report.build() };
+  } finally {
+    closeSync(output);
+    source.close();
+  }
+}
+
+const nothing = {
+  kind: 'sealed',
+  sha256: '',
+  sourceSha256: '',
+  recipientFingerprints: [],
+  exclusions: [],
+} as const;
+
 async function processOne(how: WarmRequest['how'], task: ProcessTask): Promise<ProcessOutcome> {
   switch (how) {
+    case 'bare':
+      return processBare(task);
     case 'plain':
       return processUpload(task, { encryptor: notAtAll, crosswalk, zips }, never);
     case 'sealed':
