@@ -9,7 +9,9 @@ import {
   type Encoding,
   type SequenceElement,
   type Tag,
+  type ValueElement,
 } from '../dicom/dataset.ts';
+import { openHiddenSequence } from '../dicom/dataset-reader.ts';
 import { isGroupLength, isPrivateCreator } from '../dicom/dictionary.ts';
 import { unreachable } from '../errors.ts';
 import type { HoldReason } from '../reasons.ts';
@@ -20,7 +22,7 @@ import { padText } from './encode-value.ts';
 import { identifyingIn, type Identifying } from './identifying-words.ts';
 import { markTags, marks } from './marks.ts';
 import { isKeptBy, type Decision } from './policy.ts';
-import { creatorsOf, creatorTag } from './private-blocks.ts';
+import { creatorsOf, creatorTag, safePrivateVR } from './private-blocks.ts';
 import { profileHash, type Profile } from './profile.ts';
 import { charsetsOf, effectiveVR, firstValue, trimPadding } from './reading.ts';
 import { dummySequence, rewriteValue } from './rewrite-value.ts';
@@ -147,8 +149,13 @@ function rewriteElement(
   const place = { tag, vr: effectiveVR(tag, element.vr), creator, path: level.path };
   const decision = work.input.policy.decide(place);
   switch (element.kind) {
-    case 'value':
-      return rewriteValue(element, decision, creator, level, work);
+    case 'value': {
+      const hidden = creator === undefined ? 'none' : hiddenSequence(element, decision, creator);
+      if (hidden === 'none') return rewriteValue(element, decision, creator, level, work);
+      if (hidden !== 'unreadable') return rewriteSequence(hidden, decision, level, work);
+      work.count(tag, 'remove');
+      return undefined;
+    }
     case 'sequence':
       return rewriteSequence(element, decision, level, work);
     case 'fragments':
@@ -158,6 +165,32 @@ function rewriteElement(
       return undefined;
   }
 }
+
+/**
+ * A private sequence whose VR the file does not say: implicit little endian, or UN (PS3.5 §6.2.2). Only who knows what the
+ * creator puts there, or who sees an item, can open it; what then cannot be read to its last byte does not stay.
+ */
+function hiddenSequence(
+  element: ValueElement,
+  { action }: Decision,
+  creator: string,
+): SequenceElement | 'none' | 'unreadable' {
+  const { tag, vr, value } = element;
+  if (vr !== 'UN' || !opens.has(action.kind)) return 'none';
+  const looksSo = value.length >= 8 && itemStart.every((byte, i) => value[i] === byte);
+  if (!looksSo && (safePrivateVR(creator, tag) !== 'SQ' || value.length === 0)) return 'none';
+  return openHiddenSequence(element) ?? 'unreadable';
+}
+
+const itemStart: readonly number[] = [0xfe, 0xff, 0x00, 0xe0];
+/** Actions after which something of a sequence is left. */
+const opens: ReadonlySet<ActionKind> = new Set([
+  'keep',
+  'clean',
+  'dummy',
+  'hash-uid',
+  'shift-date',
+]);
 
 function rewriteSequence(
   element: SequenceElement,
@@ -180,6 +213,8 @@ function rewriteSequence(
     case 'dummy':
       return dummySequence(element) ?? below('dummy');
     case 'empty':
+      // optional there, and then with an item (PS3.3 §C.7.2.1); below other sequences it may be empty
+      if (tag === 0x00081110 && by === 'table' && level.path.length === 0) return undefined;
       return { ...element, items: [] };
     case 'hold':
       if (element.items.length > 0) work.hold(tag);

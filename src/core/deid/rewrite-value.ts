@@ -1,14 +1,14 @@
 // Carries out a decision on one element with a value. Split from the walk over the dataset (deidentify.ts) because
 // this is where each action's fine print lives.
 
-import type { Element, SequenceElement, ValueElement, VR } from '../dicom/dataset.ts';
+import type { Element, SequenceElement, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { keywordOf, lookup } from '../dicom/dictionary.ts';
 import { decodeText, decodeValues, isKnownCharset } from '../dicom/text.ts';
 import { unreachable } from '../errors.ts';
-import { freeText, temporal } from './action.ts';
+import { freeText, temporal, textRank } from './action.ts';
 import { cleanText } from './clean-text.ts';
 import { codeTags } from './code-item.ts';
-import { capAge, shiftTemporal } from './dates.ts';
+import { capAge, isZone, shiftTemporal } from './dates.ts';
 import type { Level, Work } from './deid-work.ts';
 import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
 import { mask, maskIdentifying } from './identifying-words.ts';
@@ -97,8 +97,14 @@ function hashed(element: ValueElement, work: Work): Element {
   return { ...element, vr, value: padText(text, vr), offset: -1 };
 }
 
-function shifted(element: ValueElement, work: Work): Element {
+/** TimezoneOffsetFromUTC: days are added, so the times of day and their zone stay. */
+const timezone: Tag = 0x00080201;
+
+function shifted(element: ValueElement, work: Work): Element | undefined {
   const vr = writtenVR(element);
+  if (element.tag === timezone) {
+    return isZone(trimPadding(latin1(element.value))) ? element : undefined;
+  }
   const kind = temporal.has(vr) ? vr : lookup(element.tag)?.vrs[0];
   if (kind !== 'DA' && kind !== 'DT' && kind !== 'TM') return emptied(element);
   const text = shiftTemporal(latin1(element.value), kind, work.input.subject.dateOffsetDays);
@@ -148,6 +154,10 @@ function keepValue(
     work.count(tag, 'remove');
     return creator === undefined ? emptySequence(element) : undefined;
   }
+  if (known !== undefined && element.vr === 'UN' && isTextForNumbers(vr, element.value)) {
+    work.count(tag, 'remove');
+    return undefined;
+  }
   if (vr === 'AS') return keepAge(element, work);
   if (known === 'UI' || (creator !== undefined && vr === 'UI')) return hashPrivate(element, work);
   if (tag === 0x00080005) return keepCharset(element, work);
@@ -163,6 +173,10 @@ function keepValue(
   work.count(tag, 'dummy');
   return dummy(element, level);
 }
+
+/** Words where the list of safe private attributes says numbers, in a file that does not give the VR. */
+const isTextForNumbers = (vr: VR, value: Uint8Array): boolean =>
+  textRank(vr) === 0 && /^[ -~]*[A-Za-z]{3}[ -~]*\0?$/.test(latin1(value));
 
 /** Free text that stays, but for what in it names somebody of this file. */
 function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Element {

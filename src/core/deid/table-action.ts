@@ -12,6 +12,9 @@ import type { Option } from './options.ts';
 /** The subject's own attributes: the table says Z or D, and SPEC 7 says with what. */
 const pseudonymTags: ReadonlySet<Tag> = new Set([0x00100010, 0x00100020, 0x00120040]);
 
+/** TimezoneOffsetFromUTC: belongs to the times of day, which stay when dates are moved, or intervals would be wrong. */
+const timezone: Tag = 0x00080201;
+
 const byTag = new Map<Tag, ConfidentialityRow>();
 const byPattern: { mask: number; value: number; row: ConfidentialityRow }[] = [];
 for (const row of confidentialityTable) {
@@ -61,12 +64,17 @@ export function actionOfRow(
     const [option, code] = entry.split('=') as [Option, string];
     if (options.has(option)) codes.set(option, code);
   }
-  if (codes.delete('retain-longitudinal-modified-dates') && temporal.has(vr)) {
+  if (
+    codes.delete('retain-longitudinal-modified-dates') &&
+    (temporal.has(vr) || tag === timezone)
+  ) {
     return { kind: 'shift-date' };
   }
   const letters = [...codes.values()];
   if (letters.includes('K')) return { kind: 'keep' };
-  const basic = basicAction(row[2]);
+  const code = basicAction(row[2]);
+  // a dummy UID that is the same in every item would join what is told apart by it
+  const basic: Action = code.kind === 'dummy' && vr === 'UI' ? { kind: 'hash-uid' } : code;
   if (!letters.includes('C')) return basic;
   if (letters.some((letter) => letter !== 'C')) {
     throw new AppError('INTERNAL', { detail: `unknown code of an option in Table E.1-1` });
