@@ -4,12 +4,13 @@
 import { basename, join } from 'node:path';
 import { loadConfig, type Config } from './config.ts';
 import { instancePaths, type InstancePaths } from './core/instance.ts';
+import { createAnchor, type Anchor } from './adapters/audit-anchor.ts';
 import { systemClock } from './adapters/clock.ts';
 import { createInstanceFiles, ensureInstanceFolders } from './adapters/instance-files.ts';
 import { fingerprintOfFile, sshKeys } from './adapters/keys.ts';
 import { argonPasswords } from './adapters/passwords.ts';
 import { loadSecrets, type Secrets } from './adapters/secrets.ts';
-import { AuditLog } from './adapters/sql/audit.ts';
+import { AuditLog, type AuditFault, type AuditHead } from './adapters/sql/audit.ts';
 import { createDeliveries } from './adapters/sql/deliveries.ts';
 import { SqlMembers } from './adapters/sql/members.ts';
 import { createPartners } from './adapters/sql/partners.ts';
@@ -37,6 +38,7 @@ export interface Base {
   readonly secrets: Secrets;
   readonly database: OpenDatabase;
   readonly audit: AuditLog;
+  readonly anchor: Anchor;
   readonly deliveries: Deliveries;
   readonly parts: AdminParts;
 }
@@ -47,9 +49,16 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
   const config = await loadConfig(paths.config);
   const secrets = await loadSecrets(paths.masterKey);
   await ensureInstanceFolders(paths);
-  const database = await openSqlite(paths.database);
-  const { db } = database;
+  const opened = await openSqlite(paths.database);
+  const { db } = opened;
   const audit = new AuditLog(secrets.derive('audit'), clock);
+  const anchor = anchorOf(paths, db, audit);
+  const close = async (): Promise<void> => {
+    if (audit.hasAppended) await anchor.move();
+    await opened.close();
+  };
+  await anchor.begin();
+  const database = { ...opened, close };
   const tools = { db, audit, clock, actor };
   const parts = {
     site: config.site,
@@ -65,7 +74,34 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
     clock,
   };
   const deliveries = createDeliveries({ db, audit, clock });
-  return { paths, config, secrets, database, audit, deliveries, parts };
+  return { paths, config, secrets, database, audit, anchor, deliveries, parts };
+}
+
+/** The note outside of the database of how far its audit trail reached. */
+export const anchorOf = (paths: InstancePaths, db: OpenDatabase['db'], audit: AuditLog): Anchor =>
+  createAnchor(paths.auditHead, {
+    head: () => audit.head(db),
+    passes: (head) => audit.passes(db, head),
+    sealNow: () =>
+      db
+        .transaction()
+        .execute((trx) =>
+          audit.append(trx, { actor: 'server', action: 'audit.sealed', object: 'audit' }),
+        ),
+    sealAnchor: (head) => audit.sealAnchor(head),
+    openAnchor: (line) => audit.openAnchor(line),
+  });
+
+/** What is wrong with the audit trail, if anything. `kept`: a head that somebody kept elsewhere. */
+export async function auditFault(
+  { database, audit, anchor }: Pick<Base, 'database' | 'audit' | 'anchor'>,
+  kept?: AuditHead,
+): Promise<AuditFault | undefined> {
+  const anchored = await anchor.read();
+  const witnesses = [anchored, kept].filter((one) => typeof one === 'object');
+  const fault = await audit.firstFault(database.db, witnesses);
+  if (fault !== undefined || typeof anchored !== 'string') return fault;
+  return { seq: (await audit.head(database.db)).seq, text: anchored };
 }
 
 export const limitsOf = ({ limits }: Config): ProcessLimits => ({

@@ -15,7 +15,7 @@ import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 import { crosswalkOf, replicatorParts, serverOwner } from './app-replication.ts';
 import type { Config } from './config.ts';
-import { AppError } from './core/errors.ts';
+import { AppError, codeOf } from './core/errors.ts';
 import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
 import { createGate } from './flow/gate.ts';
@@ -82,6 +82,7 @@ async function startAll(
     });
   }
   const log = createLog(config.log.level);
+  undo.push(anchorEverySecond(base, log));
   const storage = await createStorage({ home: paths.tree, spool: paths.spool });
   undo.push(() => storage.close());
   const processor = createWorkerPool({ crosswalk: crosswalkOf(base), width: config.workers });
@@ -99,6 +100,20 @@ async function startAll(
   replicator.start();
   undo.push(() => replicator.stop());
   return { host: config.listen.host, port, hostKeys: await hostKeysOf(paths), log };
+}
+
+/** So that at most a second of the trail could be cut off by who knows an older end of it. Answers how to stop. */
+function anchorEverySecond({ anchor }: Base, log: Log): () => Promise<void> {
+  let running = Promise.resolve();
+  const timer = setInterval(() => {
+    running = running
+      .then(() => anchor.move())
+      .catch((error: unknown) => log.warn({ code: codeOf(error) }, 'keys/audit.head not written'));
+  }, 1000);
+  return () => {
+    clearInterval(timer);
+    return running;
+  };
 }
 
 function flowOf(

@@ -12,7 +12,7 @@ import { instancePaths, type InstancePaths } from './core/instance.ts';
 import { makeInstance } from './adapters/instance-files.ts';
 import { fingerprintOfFile, makeSshKey } from './adapters/keys.ts';
 import { isServed } from './adapters/serve-lock.ts';
-import type { AuditRow } from './adapters/sql/audit.ts';
+import type { AuditFault, AuditHead, AuditRow } from './adapters/sql/audit.ts';
 import type { CrosswalkImport, CrosswalkRow } from './adapters/sql/crosswalk.ts';
 import { createJobDesk } from './adapters/sql/desk.ts';
 import { openSqlite } from './adapters/sql/sqlite.ts';
@@ -29,9 +29,9 @@ import { gaps, readStatus, type Status } from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
 import type { JobDesk } from './flow/ports/jobs.ts';
 import { packageRoot } from './package-root.ts';
-import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
+import { auditFault, hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 
-export type { MemberView } from './flow/admin/members.ts';
+export type { MemberLimits, MemberView } from './flow/admin/members.ts';
 export type { PartnerStanding } from './flow/admin/replication.ts';
 export type { JobRow } from './flow/ports/jobs.ts';
 export type { PartnerView } from './flow/admin/partners.ts';
@@ -53,8 +53,14 @@ export interface App {
       readonly object?: string;
       readonly limit?: number;
     }): Promise<readonly AuditRow[]>;
-    /** Number of the first entry that does not fit, or undefined. */
-    firstBroken(): Promise<number | undefined>;
+    /** All, oldest first, one at a time. Nothing else of the instance may be asked meanwhile. */
+    entries(): AsyncIterable<AuditRow & { readonly hash: string }>;
+    /** By our host key, of a SHA-512: in the form of ssh-keygen -Y sign, namespace `clubhouse-audit`. */
+    sign(sha512: Uint8Array): Promise<string>;
+    /** What does not fit and from which entry on, or undefined. `kept`: a head that somebody kept elsewhere. */
+    firstFault(kept?: AuditHead): Promise<AuditFault | undefined>;
+    /** Where the trail ends now. */
+    head(): Promise<AuditHead>;
   };
   readonly replication: ReplicationDesk;
   readonly crosswalk: {
@@ -101,7 +107,13 @@ export async function openApp(home: string): Promise<App> {
     jobs,
     audit: {
       list: (filter) => audit.list(db, filter),
-      firstBroken: () => audit.firstBroken(db),
+      entries: () => audit.entries(db),
+      sign: async (sha512) => {
+        const { signDigest } = await import('./adapters/ssh-signature.ts');
+        return signDigest(paths.hostKeys[0] ?? '', 'clubhouse-audit', sha512);
+      },
+      firstFault: (kept) => auditFault(base, kept),
+      head: () => audit.head(db),
     },
     replication: {
       now: async (partners) => (await loadReplication()).replicationDesk(base).now(partners),
@@ -142,14 +154,15 @@ export async function openApp(home: string): Promise<App> {
   };
 }
 
-async function examine({ paths, database, audit, parts }: Base): Promise<readonly Finding[]> {
+async function examine(base: Base): Promise<readonly Finding[]> {
+  const { paths, database, parts } = base;
   const { examineFiles } = await import('./adapters/examine.ts');
   const { examineDatabase } = await import('./adapters/sql/examine.ts');
   const profiles = await createProfileAdmin(parts).list();
   const used = profiles.filter((one) => one.mistake !== null && one.projects.length > 0);
   return [
     ...(await examineFiles(paths)),
-    ...(await examineDatabase(database.db, audit)),
+    ...(await examineDatabase(database.db, () => auditFault(base))),
     ...used.map(({ name, mistake }): Finding => ({
       check: `profile ${name}`,
       state: 'error',

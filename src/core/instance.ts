@@ -11,6 +11,8 @@ export interface InstancePaths {
   readonly hostKeys: readonly string[];
   readonly replicatorKey: string;
   readonly masterKey: string;
+  /** How far the audit trail reached, outside of the database. */
+  readonly auditHead: string;
   readonly recipients: string;
   readonly knownHosts: string;
   readonly data: string;
@@ -34,6 +36,7 @@ export function instancePaths(home: string): InstancePaths {
     hostKeys: [at('keys', 'host_ed25519'), at('keys', 'host_rsa')],
     replicatorKey: at('keys', 'replicator_ed25519'),
     masterKey: at('keys', 'master.key'),
+    auditHead: at('keys', 'audit.head'),
     recipients: at('keys', 'recipients'),
     knownHosts: at('keys', 'known_hosts'),
     data: at('data'),

@@ -1,7 +1,9 @@
 // The audit trail: one row for each thing that mattered, in the same transaction as the thing itself, chained by a keyed
-// hash so that a removed or changed row shows (`clubhouse audit verify`).
+// hash so that a changed, removed or moved row shows (`clubhouse audit verify`). Where the chain ends stands in a sealed row of
+// its own, so that a cut tail shows too; and in a sealed file outside of the database (adapters/audit-anchor.ts), so that a
+// database that was put back to an earlier state shows.
 
-import { createHmac } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Database } from './schema.ts';
@@ -22,9 +24,26 @@ export interface AuditRow extends Required<AuditEntry> {
   readonly at: number;
 }
 
+/** How far the trail reached at some time: the number and the chained hash of an entry. 0 and '' before the first. */
+export interface AuditHead {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+/** What does not fit, and from which entry on. */
+export interface AuditFault {
+  readonly seq: number;
+  readonly text: string;
+}
+
+export const emptyHead: AuditHead = { seq: 0, hash: '' };
+
+const isSameHead = (a: AuditHead, b: AuditHead): boolean => a.seq === b.seq && a.hash === b.hash;
+
 export class AuditLog {
   readonly #key: Uint8Array;
   readonly #clock: Clock;
+  #hasAppended = false;
 
   /** `key`: 32 bytes derived from the master key for this purpose alone. */
   constructor(key: Uint8Array, clock: Clock) {
@@ -32,13 +51,18 @@ export class AuditLog {
     this.#clock = clock;
   }
 
+  /** Did this process add an entry, be it that its transaction failed in the end? */
+  get hasAppended(): boolean {
+    return this.#hasAppended;
+  }
+
+  /**
+   * Goes on from where the trail is said to end, not from the last row that is there: after a cut the gap stays for ever. A
+   * trail that somebody tampered with stops nobody from working; `firstFault` tells of it.
+   */
   async append(trx: Transaction<Database>, entry: AuditEntry): Promise<void> {
-    const last = await trx
-      .selectFrom('audit')
-      .select('hash')
-      .orderBy('seq', 'desc')
-      .limit(1)
-      .executeTakeFirst();
+    this.#hasAppended = true;
+    const last = (await this.#head(trx)) ?? emptyHead;
     const row = {
       at: this.#clock.now(),
       actor: entry.actor,
@@ -46,11 +70,29 @@ export class AuditLog {
       object: entry.object,
       detail: JSON.stringify(entry.detail ?? {}),
     };
-    const hash = this.#chain(last?.hash ?? '', row);
+    const newest = await trx
+      .selectFrom('audit')
+      .select(({ fn }) => fn.max('seq').as('seq'))
+      .executeTakeFirst();
+    const seq = Math.max(last.seq, newest?.seq ?? 0) + 1;
+    const head = { seq, hash: this.#chain(last.hash, row) };
     await trx
       .insertInto('audit')
-      .values({ ...row, hash })
+      .values({ ...row, ...head })
       .execute();
+    const sealed = { ...head, mac: this.#seal('head', head) };
+    await trx
+      .insertInto('audit_head')
+      .values({ id: 1, ...sealed })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(sealed))
+      .execute();
+  }
+
+  /** Where the trail ends now, as far as it is committed. */
+  async head(db: Kysely<Database>): Promise<AuditHead & { readonly isSealed: boolean }> {
+    const stored = await this.#storedHead(db);
+    const { seq, hash } = stored ?? emptyHead;
+    return { seq, hash, isSealed: stored !== undefined && this.#isSealed(stored, [emptyHead]) };
   }
 
   async list(
@@ -67,14 +109,61 @@ export class AuditLog {
     }));
   }
 
-  /** The sequence number of the first row that does not fit the chain, or undefined when all do. */
-  async firstBroken(db: Kysely<Database>): Promise<number | undefined> {
-    let previous = '';
+  /** All, oldest first, with what chains them. The database answers nothing else meanwhile. */
+  async *entries(db: Kysely<Database>): AsyncGenerator<AuditRow & { readonly hash: string }> {
     for await (const row of db.selectFrom('audit').selectAll().orderBy('seq').stream(1000)) {
-      if (this.#chain(previous, row) !== row.hash) return row.seq;
-      previous = row.hash;
+      yield { ...row, detail: JSON.parse(row.detail) as Record<string, unknown> };
     }
-    return undefined;
+  }
+
+  /** Does the trail have this very entry? */
+  async passes(db: Kysely<Database>, head: AuditHead): Promise<boolean> {
+    const row = await db
+      .selectFrom('audit')
+      .select('hash')
+      .where('seq', '=', head.seq)
+      .executeTakeFirst();
+    return row?.hash === head.hash;
+  }
+
+  /** The sequence number of the first entry that does not fit, or undefined when all do. */
+  async firstBroken(db: Kysely<Database>): Promise<number | undefined> {
+    return (await this.firstFault(db))?.seq;
+  }
+
+  /**
+   * Looks through the whole trail, beside whoever appends to it. `witnesses`: heads that were read before the call, here or
+   * elsewhere, which the trail must go through. Undefined: all fits.
+   */
+  async firstFault(
+    db: Kysely<Database>,
+    witnesses: readonly AuditHead[] = [],
+  ): Promise<AuditFault | undefined> {
+    // Read before the rows: what is appended meanwhile must not look like a fault.
+    const stored = await this.#storedHead(db);
+    if (stored !== undefined && !this.#isSealed(stored, witnesses)) {
+      return { seq: stored.seq, text: 'the seal of the end of the trail is not ours' };
+    }
+    const awaited = [...(stored === undefined ? [] : [stored]), ...witnesses]
+      .filter(({ seq }) => seq > 0)
+      .sort((a, b) => a.seq - b.seq);
+    let last = emptyHead;
+    for await (const row of db.selectFrom('audit').selectAll().orderBy('seq').stream(1000)) {
+      if (row.seq !== last.seq + 1) return missing(last);
+      if (this.#chain(last.hash, row) !== row.hash) {
+        return { seq: row.seq, text: 'an entry was changed, removed or moved' };
+      }
+      last = { seq: row.seq, hash: row.hash };
+      while (awaited[0]?.seq === row.seq) {
+        const witness = awaited.shift();
+        if (witness !== undefined && !isSameHead(witness, last)) return rewritten(row.seq);
+      }
+    }
+    if (awaited.length > 0) return missing(last);
+    const end = await this.head(db);
+    return end.seq < last.seq
+      ? { seq: end.seq + 1, text: 'there are entries behind the sealed end of the trail' }
+      : undefined;
   }
 
   /** Was the oldest row written with our key? True when there is none. */
@@ -91,4 +180,60 @@ export class AuditLog {
       .update(JSON.stringify([previous, row.at, row.actor, row.action, row.object, row.detail]))
       .digest('hex');
   }
+
+  async #storedHead(
+    db: Kysely<Database>,
+  ): Promise<(AuditHead & { readonly mac: string | null }) | undefined> {
+    return db
+      .selectFrom('audit_head')
+      .select(['seq', 'hash', 'mac'])
+      .where('id', '=', 1)
+      .executeTakeFirst();
+  }
+
+  async #head(db: Kysely<Database>): Promise<AuditHead | undefined> {
+    const stored = await this.#storedHead(db);
+    return stored === undefined ? undefined : { seq: stored.seq, hash: stored.hash };
+  }
+
+  /** A head without a seal comes from the migration, which has no key; from the first entry on there is one. */
+  #isSealed(
+    stored: AuditHead & { readonly mac: string | null },
+    witnesses: readonly AuditHead[],
+  ): boolean {
+    if (stored.mac === null) return witnesses.length === 0;
+    return isSame(stored.mac, this.#seal('head', stored));
+  }
+
+  /** For a place outside of the database: `<seq> <hash> <mac>`. */
+  sealAnchor(head: AuditHead): string {
+    return `${head.seq} ${head.hash === '' ? '-' : head.hash} ${this.#seal('anchor', head)}\n`;
+  }
+
+  /** Undefined when the line is not one of ours. */
+  openAnchor(line: string): AuditHead | undefined {
+    const [, seq, hash, mac] = /^(\d{1,15}) (-|[0-9a-f]{64}) ([0-9a-f]{64})\n$/.exec(line) ?? [];
+    if (seq === undefined || hash === undefined || mac === undefined) return undefined;
+    const head = { seq: Number(seq), hash: hash === '-' ? '' : hash };
+    return isSame(mac, this.#seal('anchor', head)) ? head : undefined;
+  }
+
+  #seal(what: 'head' | 'anchor', { seq, hash }: AuditHead): string {
+    return createHmac('sha256', this.#key)
+      .update(JSON.stringify({ [what]: [seq, hash] }))
+      .digest('hex');
+  }
 }
+
+const isSame = (a: string, b: string): boolean =>
+  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+
+const missing = (last: AuditHead): AuditFault => ({
+  seq: last.seq + 1,
+  text: 'entries are missing',
+});
+
+const rewritten = (seq: number): AuditFault => ({
+  seq,
+  text: 'this is another entry than the one that was witnessed',
+});

@@ -3,6 +3,7 @@
 import type { Kysely, Migration, MigrationProvider } from 'kysely';
 import { uploadStates } from '../../core/upload.ts';
 import { sql } from './kysely.ts';
+import { auditMigration } from './migration-audit.ts';
 
 const quoted = (values: readonly string[]): string => values.map((v) => `'${v}'`).join(', ');
 
@@ -101,5 +102,5 @@ const tables: readonly string[] = [
 ];
 
 export const migrations: MigrationProvider = {
-  getMigrations: () => Promise.resolve({ '001-first': first }),
+  getMigrations: () => Promise.resolve({ '001-first': first, '005-audit': auditMigration }),
 };

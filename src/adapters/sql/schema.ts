@@ -256,6 +256,15 @@ export interface AuditTable {
   hash: string;
 }
 
+/** One row: where the audit trail ends. */
+export interface AuditHeadTable {
+  id: number;
+  seq: number;
+  hash: string;
+  /** HMAC-SHA-256 over the two; null as the migration left it. */
+  mac: string | null;
+}
+
 export interface Database {
   project: ProjectTable;
   project_partner: ProjectPartnerTable;
@@ -273,4 +282,5 @@ export interface Database {
   lease: LeaseTable;
   subject: SubjectTable;
   audit: AuditTable;
+  audit_head: AuditHeadTable;
 }

@@ -1,7 +1,9 @@
 // `clubhouse audit`: the trail of everything that mattered.
 
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { actorNames, onApp, type Noun } from '../context.ts';
-import { iso, print, printData, printJson, printTable, shortTime } from '../output.ts';
+import { iso, print, printJson, printTable, shortTime, UsageError } from '../output.ts';
 import { AppError } from '../../core/errors.ts';
 
 export const auditCommand: Noun = {
@@ -48,25 +50,66 @@ export const auditCommand: Noun = {
       )
       .command(
         'verify',
-        'Check that no entry was changed or removed',
-        (a) => a.example('$0 audit verify', ''),
-        onApp(async (app) => {
-          const broken = await app.audit.firstBroken();
-          if (broken === undefined) return print('The audit trail is whole.');
-          throw new AppError('CONFLICT', {
-            detail: `the audit trail is broken from entry ${broken} on`,
-          });
+        'Check that no entry was changed, moved or removed, at the end neither',
+        (a) =>
+          a
+            .option('head', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'NUMBER:HASH as an earlier verify printed it and somebody kept elsewhere',
+            })
+            .example('$0 audit verify', ''),
+        onApp(async (app, args) => {
+          const fault = await app.audit.firstFault(readHead(args.head));
+          if (fault !== undefined) {
+            throw new AppError('CONFLICT', {
+              detail: `the audit trail does not hold at entry ${fault.seq}: ${fault.text}`,
+            });
+          }
+          const { seq, hash } = await app.audit.head();
+          print(
+            `The audit trail is whole: ${seq} ${seq === 1 ? 'entry' : 'entries'}, head ${seq}:${hash}`,
+          );
         }),
       )
       .command(
         'export',
         'Every entry as one line of JSON',
-        (a) => a.example('$0 audit export > audit.jsonl', ''),
-        onApp(async (app) => {
-          for (const row of await app.audit.list({})) {
-            printData(JSON.stringify({ ...row, at: iso(row.at) }));
+        (a) =>
+          a
+            .option('signature', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'File for a signature by our host key, for ssh-keygen -Y verify',
+            })
+            .example('$0 audit export --signature audit.jsonl.sig > audit.jsonl', ''),
+        onApp(async (app, args) => {
+          const sha512 = createHash('sha512');
+          for await (const row of app.audit.entries()) {
+            const line = JSON.stringify({ ...row, at: iso(row.at) });
+            sha512.update(`${line}\n`);
+            await printLine(line);
           }
+          if (args.signature === undefined) return;
+          const signature = await app.audit.sign(sha512.digest());
+          await writeFile(args.signature, signature, { mode: 0o600 });
         }),
       )
       .demandCommand(1, 'audit list, verify or export?'),
 };
+
+/** `12:0a1b…` */
+function readHead(text: string | undefined): { seq: number; hash: string } | undefined {
+  if (text === undefined) return undefined;
+  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+  if (seq === undefined || hash === undefined) {
+    throw new UsageError('--head is a number, a colon and 64 hexadecimal digits');
+  }
+  return { seq: Number(seq), hash };
+}
+
+/** Waits for who reads: an export can be large. */
+const printLine = (line: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    process.stdout.write(`${line}\n`, (error) => (error == null ? resolve() : reject(error)));
+  });
