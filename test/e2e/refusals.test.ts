@@ -166,14 +166,10 @@ void t.test(
     const keys = await KeyRing.make();
     t.teardown(() => Promise.all([site.remove(), keys.remove()]));
     await site.run(['project', 'add', 'brain', '--partner', 'UMHS']);
-    const good = await keys.generate('Good <good@umhs.example.org>', 'future-default');
-    const expired = await keys.generate(
-      'Old <old@umhs.example.org>',
-      'future-default',
-      'seconds=1',
-    );
+    const good = await keys.generate('Good <good@umhs.example.org>');
+    const expired = await keys.generate('Old <old@umhs.example.org>', undefined, 'seconds=1');
     const signing = await keys.generate('Sign <sign@umhs.example.org>', 'ed25519');
-    const revoked = await keys.generate('Revoked <revoked@umhs.example.org>', 'future-default');
+    const revoked = await keys.generate('Revoked <revoked@umhs.example.org>');
     await revoke(keys, revoked.fingerprint);
     const secret = join(keys.home, 'secret.asc');
     const exported = await keys.gpg(['--armor', '--export-secret-keys', good.fingerprint]);

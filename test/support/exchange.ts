@@ -2,7 +2,7 @@
 
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KeyRing, Person } from './people.ts';
+import { KeyRing, Person, type KeyKind } from './people.ts';
 import { run } from './programs.ts';
 import { Site } from './site.ts';
 
@@ -65,8 +65,9 @@ export async function addRecipient(
   keys: KeyRing,
   userId: string,
   project = 'brain',
+  kind: KeyKind = 'future-default',
 ): Promise<void> {
-  const key = await keys.generate(userId);
+  const key = await keys.generate(userId, kind);
   await site.run([
     ...['recipient', 'add', '--project', project, '--partner', partner],
     ...['--key', key.file, '--fingerprint', key.fingerprint],

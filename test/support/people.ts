@@ -60,6 +60,9 @@ export class Person {
   }
 }
 
+/** What `gpg --quick-generate-key` calls it. `default` is RSA in GnuPG 2.2, which takes seconds to make. */
+export type KeyKind = 'default' | 'future-default' | 'ed25519';
+
 /** A GnuPG home folder of its own. */
 export class KeyRing {
   readonly home: string;
@@ -82,7 +85,7 @@ export class KeyRing {
    *  is not told otherwise, with an encryption subkey; a named algorithm makes a primary key that only signs. */
   async generate(
     userId: string,
-    algorithm: 'default' | 'future-default' | 'ed25519' = 'default',
+    algorithm: KeyKind = 'future-default',
     expires = '2y',
   ): Promise<{ readonly fingerprint: string; readonly file: string }> {
     const done = await this.gpg([
