@@ -37,7 +37,8 @@ export interface CleanDicom {
  * breaks the rules of PS3.5 must never look as if it could be released.
  */
 export async function startDicom(bytes: Bytes, context: ProcessContext): Promise<CleanDicom> {
-  const events = walk(bytes.chunks(), context.task.limits);
+  const release = (piece: Uint8Array): void => bytes.release(piece);
+  const events = walk(bytes.chunks(), context.task.limits, release);
   try {
     const head = await expect(events, 'head');
     const header = await expect(events, 'header');

@@ -16,7 +16,7 @@ import { bytesOf, type Bytes } from './process-source.ts';
 /** Throws Held (`slip`, `zip-…`), ZipRefusal, DICOM_TRUNCATED or ZIP_TRUNCATED. */
 export async function processDirect(looks: Looks, work: Work): Promise<ProcessOutcome> {
   const { context, source, bytes } = work;
-  if (looks === 'dicom') await refuseDicom(bytes.chunks(), context);
+  if (looks === 'dicom') await refuseDicom(bytes, context);
   if (looks === 'damaged') throw damaged(context);
   if (looks === 'zip') {
     const { deps, task } = context;
@@ -31,11 +31,9 @@ const damaged = (context: ProcessContext, where?: string): Held =>
   new Held(context.isReleased('slip') ? 'not-parseable' : 'slip', where);
 
 /** A released one goes on, if it is whole. */
-async function refuseDicom(
-  chunks: AsyncGenerator<Uint8Array>,
-  context: ProcessContext,
-): Promise<void> {
-  for await (const event of walk(chunks, context.task.limits)) void event.kind;
+async function refuseDicom(bytes: Bytes, context: ProcessContext): Promise<void> {
+  const release = (piece: Uint8Array): void => bytes.release(piece);
+  for await (const event of walk(bytes.chunks(), context.task.limits, release)) void event.kind;
   if (!context.isReleased('slip')) throw new Held('slip');
 }
 
@@ -61,7 +59,7 @@ async function searchZip(zip: ZipSource, context: ProcessContext, depth: number)
 async function refuseEntry(bytes: Bytes, context: ProcessContext, where: string): Promise<void> {
   if (!context.isReleased('slip')) throw new Held('slip', where);
   try {
-    await refuseDicom(bytes.chunks(), context);
+    await refuseDicom(bytes, context);
   } catch (error) {
     // Also one that ends too early: the zip around it is whole, so nothing more will come.
     const isContent = stopOf(error) !== undefined && !(error instanceof ZipRefusal);

@@ -28,7 +28,7 @@ import {
   peekBytes,
   type Looks,
 } from './process-sniff.ts';
-import { bytesOf, openSource } from './process-source.ts';
+import { bytesOf, openSource, type Bytes } from './process-source.ts';
 import { ZipWork } from './process-zip.ts';
 
 export type { ProcessDeps } from './process-context.ts';
@@ -61,7 +61,7 @@ async function inSource(
   try {
     if (source.sizeBytes === 0) return { kind: 'partial', reason: 'empty' };
     const context = await createContext(task, deps, signal);
-    const bytes = bytesOf(source.chunks());
+    const bytes = bytesOf(source.chunks(), (piece) => source.release(piece));
     const start = await bytes.peek(peekBytes);
     if (isCutStart(start)) return { kind: 'partial', reason: 'truncated' };
     let looks = looksLike(start);
@@ -123,11 +123,14 @@ async function processOther({ context, source, bytes }: Work): Promise<ProcessOu
   }
   context.report.addOther();
   // The project, or an administrator, lets this file through as it is.
-  return seal(cleanAsItIs(bytes.chunks()), () => otherName(context), { context, source });
+  return seal(cleanAsItIs(bytes), () => otherName(context), { context, source });
 }
 
-async function* cleanAsItIs(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Clean> {
-  for await (const chunk of chunks) yield asClean(chunk);
+async function* cleanAsItIs(bytes: Bytes): AsyncGenerator<Clean> {
+  for await (const chunk of bytes.chunks()) {
+    yield asClean(chunk);
+    bytes.release(chunk);
+  }
 }
 
 async function seal(

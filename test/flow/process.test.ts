@@ -484,37 +484,44 @@ void t.test('scrubbed names keep what names nobody', async (t) => {
   t.match(files[0]?.path, /^[a-z2-7]{10}\/thorax\/1\.dcm$/);
 });
 
-void t.test('a large file needs no more memory than a small one', async (t) => {
-  const small = ctSlice();
-  const at = small.lastIndexOf(Buffer.from('OW')) + 4;
-  const head = Buffer.from(small.subarray(0, at + 4));
-  const pixels = 200 * 1024 * 1024;
+void t.test('a large file needs at most 64 MB above an idle worker', async (t) => {
+  const small = await taskOf(ctSlice());
+  const bytes = ctSlice();
+  const at = bytes.lastIndexOf(Buffer.from('OW')) + 4;
+  const head = Buffer.from(bytes.subarray(0, at + 4));
+  const pixels = 300 * 1024 * 1024;
   head.writeUInt32LE(pixels, at);
-  const task = await taskOf(head);
-  await truncate(task.source, head.length + pixels);
-  const root = new URL('../../src/', import.meta.url).href;
+  const large = await taskOf(head);
+  await truncate(large.source, head.length + pixels);
+  const pool = new URL('../../src/adapters/worker-pool/pool.js', import.meta.url).href;
+  // In a process of its own: the high-water mark of this one has seen other tests. Where there is no /proc, samples tell.
   const source = `
-    import { processUpload } from '${root}flow/process.js';
-    import { encryptor } from '${root}adapters/openpgp/encryptor.js';
-    import { zips } from '${root}adapters/zip/zips.js';
+    import { readFileSync } from 'node:fs';
+    import { createWorkerPool } from '${pool}';
     const crosswalk = { resolve: async () => ({ kind: 'subject', subject: { code: 'JI-1', dateOffsetDays: 7 } }) };
-    let start = 0, peak = 0;
-    const timer = setInterval(() => {
-      const now = process.memoryUsage.rss();
-      start ||= now;
-      peak = Math.max(peak, now);
-    }, 20);
-    const task = JSON.parse(process.argv[1]);
-    const outcome = await processUpload(task, { encryptor, crosswalk, zips }, new AbortController().signal);
-    clearInterval(timer);
-    console.log(JSON.stringify({ kind: outcome.kind, size: outcome.sizeBytes, growth: (peak - start) / 1e6 }));`;
-  const args = ['--input-type=module', '-e', source, JSON.stringify(task)];
+    let highest = 0;
+    setInterval(() => (highest = Math.max(highest, process.memoryUsage.rss())), 20).unref();
+    const peak = () => {
+      try {
+        return Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+      } catch {
+        return Math.max(highest, process.memoryUsage.rss());
+      }
+    };
+    const pool = createWorkerPool({ crosswalk, width: 1 });
+    const run = (task) => pool.run(JSON.parse(task), new AbortController().signal);
+    await run(process.argv[1]);
+    const idle = peak();
+    const { kind, sizeBytes } = await run(process.argv[2]);
+    console.log(JSON.stringify({ kind, sizeBytes, growth: (peak() - idle) / 2 ** 20 }));
+    await pool.stop();`;
+  const args = ['--input-type=module', '-e', source, JSON.stringify(small), JSON.stringify(large)];
   const result = JSON.parse((await run(process.execPath, args)).stdout) as Record<string, number>;
   t.match(result, { kind: 'sealed' });
-  t.ok((result['size'] ?? 0) > pixels);
-  t.ok((result['growth'] ?? 1e9) < 150, `grew by ${result['growth']} MB`);
-  await rm(task.source);
-  await rm(task.output);
+  t.ok((result['sizeBytes'] ?? 0) > pixels);
+  t.ok((result['growth'] ?? 1e9) <= 64, `grew by ${result['growth']} MB`);
+  await rm(large.source);
+  await rm(large.output);
 });
 
 void t.test('zips in zips are looked into only so deep, and a bad one is left out', async (t) => {

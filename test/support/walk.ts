@@ -51,14 +51,19 @@ function eventsOf(
   return [...events, ...walker.end()];
 }
 
-export async function walkAll(pieces: Uint8Array[], some = limits): Promise<Walked> {
+export const walkAll = async (pieces: Uint8Array[], some = limits): Promise<Walked> =>
+  gather(eventsOf(pieces, some));
+
+export async function gather(
+  events: AsyncIterable<WalkerEvent> | readonly WalkerEvent[],
+): Promise<Walked> {
   let head: FileHead | undefined;
   let header: DataSet | undefined;
   let trailer: DataSet | undefined;
   let current: Uint8Array[] = [];
   const bulks: { bulk: BulkHeader; bytes: Buffer }[] = [];
   let bulk: BulkHeader | undefined;
-  for await (const event of eventsOf(pieces, some)) {
+  for await (const event of events) {
     if (event.kind === 'head') ({ head } = event);
     else if (event.kind === 'header') header = event.dataset;
     else if (event.kind === 'trailer') trailer = event.dataset;

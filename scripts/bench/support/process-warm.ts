@@ -82,13 +82,21 @@ async function processBare(task: ProcessTask): Promise<ProcessOutcome> {
   const source = openSource(task.source, never, 'no digest');
   const output = openSync(task.output, 'wx', 0o600);
   try {
-    const file = await startDicom(bytesOf(source.chunks(), (piece) => source.release(piece)), context);
+    const file = await startDicom(
+      bytesOf(source.chunks(), (piece) => source.release(piece)),
+      context,
+    );
     let sizeBytes = 0;
     for await (const piece of file.body) {
       for (let done = 0; done < piece.length;) done += writeSync(output, piece, done);
       sizeBytes += piece.length;
     }
-    return { ...nothing, name: dicomName(context, file), sizeBytes, report: context.report.build() };
+    return {
+      ...nothing,
+      name: dicomName(context, file),
+      sizeBytes,
+      report: context.report.build(),
+    };
   } finally {
     closeSync(output);
     source.close();

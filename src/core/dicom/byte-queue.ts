@@ -41,6 +41,14 @@ export class ByteQueue {
     this.#to += bytes.length;
   }
 
+  /** Copies what is left over, so that nothing here looks at the last piece any more. */
+  detach(): void {
+    if (this.#owned) return;
+    this.#bytes = new Uint8Array(this.peek(this.available));
+    this.#to -= this.#from;
+    this.#from = 0;
+  }
+
   /** A byte ahead, or 0 behind the end: look at `available` first. */
   at(ahead: number): number {
     return this.#bytes[this.#from + ahead] ?? 0;

@@ -6,11 +6,13 @@ import { createWalker, type WalkerLimits } from './walker.ts';
 
 /**
  * Reads `source` to its end and gives the walker's events (see walker.ts for their order and the errors). The pieces of the
- * source must not be changed afterwards: events hold views of them.
+ * source must not be changed afterwards: events hold views of them. `release` gets those that nothing holds any more, once
+ * the event behind them is asked for: pieces with nothing but pixels.
  */
 export async function* walk(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   limits: WalkerLimits & InflateLimits,
+  release?: (piece: Uint8Array) => void,
 ): AsyncGenerator<WalkerEvent, void, undefined> {
   const walker = createWalker(limits);
   const pieces = piecesOf(source);
@@ -19,7 +21,8 @@ export async function* walk(
       const piece = await pieces.next();
       if (piece.done === true) break;
       const events = walker.push(piece.value);
-      yield* events;
+      for (const event of events) yield event;
+      if (!walker.holdsPiece) release?.(piece.value);
       const last = events.at(-1);
       if (last?.kind === 'head' && last.head.deflated) {
         const rest = inflateDataSet(prefixed(walker.takeRest(), pieces), limits);

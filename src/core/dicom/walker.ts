@@ -33,6 +33,8 @@ export interface WalkerLimits {
 }
 
 export interface Walker {
+  /** Does anything but the `bulk` events of the last push hold views of the bytes that were pushed then? */
+  readonly holdsPiece: boolean;
   push(bytes: Uint8Array): WalkerEvent[];
   end(): WalkerEvent[];
   /** Only right behind the head of a deflated file: the raw bytes not used yet. From then on `push` takes inflated bytes. */
@@ -60,6 +62,7 @@ class FileWalker implements Walker {
   #reader: DataSetReader | undefined;
   #hadBulk = false;
   #events: WalkerEvent[] = [];
+  #holdsPiece = false;
 
   constructor(limits: WalkerLimits) {
     this.#limits = limits;
@@ -69,11 +72,18 @@ class FileWalker implements Walker {
     if (this.#state.kind === 'ended' || this.#state.kind === 'deflated') {
       throw new AppError('INTERNAL', { detail: `push in state ${this.#state.kind}` });
     }
+    const isBulk = this.#state.kind === 'bulk';
     if (bytes.length > 0) {
       this.#input.push(bytes);
       this.#run(false);
     }
+    this.#holdsPiece = !isBulk || this.#state.kind !== 'bulk';
+    if (!this.#holdsPiece) this.#input.detach();
     return this.#takeEvents();
+  }
+
+  get holdsPiece(): boolean {
+    return this.#holdsPiece;
   }
 
   takeRest(): Uint8Array {

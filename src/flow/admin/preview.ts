@@ -75,8 +75,8 @@ async function sideBySide(request: {
   readonly profile: Profile;
   readonly limits: ProcessLimits;
 }): Promise<Preview['rows']> {
-  const source = openSource(request.file, new AbortController().signal);
-  const bytes = bytesOf(source.chunks());
+  const source = openSource(request.file, new AbortController().signal, 'no digest');
+  const bytes = bytesOf(source.chunks(), (piece) => source.release(piece));
   try {
     if (looksLike(await bytes.peek(peekBytes)) !== 'dicom') return [];
     let head: FileHead | undefined;

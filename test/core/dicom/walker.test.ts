@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { gzipSync, inflateRawSync } from 'node:zlib';
 import t from 'tap';
-import type { DataSet, Element } from '../../../src/core/dicom/dataset.ts';
+import type { DataSet, Element, WalkerEvent } from '../../../src/core/dicom/dataset.ts';
 import { openHiddenSequence } from '../../../src/core/dicom/dataset-reader.ts';
 import { walk } from '../../../src/core/dicom/walk.ts';
 import { createWalker } from '../../../src/core/dicom/walker.ts';
@@ -19,6 +19,7 @@ import {
 } from '../../support/dicom.ts';
 import {
   cut,
+  gather,
   limits,
   outcome,
   plain,
@@ -464,6 +465,28 @@ void t.test('who stops early leaves nothing open, deflated or not', async (t) =>
       })();
       for await (const event of walk(source, limits)) if (event.kind === last) break;
       t.ok(isClosed, `${transferSyntax} after ${last}`);
+    }
+  }
+});
+
+void t.test('a piece that is released may be written over at once', async (t) => {
+  for (const [name, file] of Object.entries(good)) {
+    const bytes = dicomFile(file);
+    const want = plain(await walkAll(whole(bytes)));
+    for (const size of [1, 3, 8, 100, 1000]) {
+      const events: WalkerEvent[] = [];
+      const pieces = cut(size)(Buffer.from(bytes)).map((piece) => Buffer.from(piece));
+      let released = 0;
+      const release = (piece: Uint8Array): void => {
+        released += 1;
+        piece.fill(0xee);
+      };
+      for await (const event of walk(pieces, limits, release)) {
+        // as a writer does: pixels are used before the next event is asked for
+        events.push(event.kind === 'bulk' ? { ...event, bytes: Buffer.from(event.bytes) } : event);
+      }
+      t.same(plain(await gather(events)), want, `${name} in pieces of ${size}`);
+      t.ok(released < pieces.length, 'what holds elements stays');
     }
   }
 });
