@@ -14,6 +14,7 @@ import { AuditLog, type AuditFault, type AuditHead } from './adapters/sql/audit.
 import { createDeliveries } from './adapters/sql/deliveries.ts';
 import { SqlMembers } from './adapters/sql/members.ts';
 import { createPartners } from './adapters/sql/partners.ts';
+import { createPenaltyStore } from './adapters/sql/penalties.ts';
 import { SqlProjects } from './adapters/sql/projects.ts';
 import { SqlRecipients } from './adapters/sql/recipients.ts';
 import { openSqlite, type OpenDatabase } from './adapters/sql/sqlite.ts';
@@ -69,6 +70,7 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
     partners: createPartners({ db, audit, clock }),
     recipientKeys,
     passwords: argonPasswords,
+    penalties: createPenaltyStore({ db, clock, key: secrets.derive('penalties') }),
     sshKeys,
     files: createInstanceFiles(paths, join(packageRoot, 'config', 'profiles')),
     clock,

@@ -166,6 +166,7 @@ function sftpOf(
     accounts: createAccounts({ db, audit, clock, members, projects, passwords, dataVersion }),
     intake,
     storage,
+    penalties: parts.penalties,
     log,
     clock,
   });
@@ -174,7 +175,13 @@ function sftpOf(
 const serverLimitsOf = ({ limits }: Config): Partial<ServerLimits> => ({
   connections: limits.connections,
   connectionsPerUser: limits.connectionsPerUser,
-  strangers: limits.strangers,
+  sessionsPerUser: limits.sessionsPerUser,
+  startups: limits.startups,
   strangersPerSource: limits.strangersPerSource,
   loginGraceMs: limits.loginGrace,
+  loginAttempts: limits.loginAttempts,
+  idleMs: limits.idle,
+  exempt: limits.exempt,
+  rekeyBytes: limits.rekeyBytes,
+  rekeyMs: limits.rekeyAfter,
 });

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { AppError } from './core/errors.ts';
+import { parseNetwork } from './core/networks.ts';
 import { temporaryNames } from './core/upload.ts';
 
 const durationUnits = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -33,6 +34,26 @@ const size = (fallback: string) =>
       const unit = text.replace(/^\d+/, '') as keyof typeof sizeUnits;
       return Number.parseInt(text, 10) * sizeUnits[unit];
     });
+
+/** OpenSSH's MaxStartups. */
+const startups = (fallback: string) =>
+  z
+    .string({ error: 'expected three numbers such as 10:30:100' })
+    .regex(/^[1-9]\d{0,4}:(100|\d{1,2}):[1-9]\d{0,4}$/, {
+      error: 'expected three numbers such as 10:30:100',
+    })
+    .default(fallback)
+    .transform((text) => {
+      const [begin = 0, percent = 0, full = 0] = text.split(':').map(Number);
+      return { begin, percent, full };
+    })
+    .refine(({ begin, full }) => begin <= full, {
+      error: 'the first number is not larger than the last',
+    });
+
+const network = z.string().refine((text) => parseNetwork(text) !== undefined, {
+  error: 'expected a network such as 192.0.2.0/24, with zeros behind the prefix',
+});
 
 const siteCode = z.string().regex(/^[A-Z][A-Z0-9-]{0,31}$/, {
   error: 'expected the code of a site in capital letters, such as PUHSC',
@@ -66,6 +87,11 @@ const schema = z.strictObject({
     every: duration('5m').describe('How often files go to each partner.'),
     eager: z.boolean().default(false).describe('Also at once after a file was published.'),
   }).describe('To the partners.'),
+  storage: section({
+    keepFree: size('1GB').describe(
+      'Free space that uploads leave for results; on a small disk a twentieth of it.',
+    ),
+  }).describe('The disk.'),
   workers: z
     .int()
     .min(1)
@@ -80,12 +106,10 @@ const schema = z.strictObject({
     zipDepth: z.int().min(0).max(8).default(2).describe('Zips in zips.'),
     connections: z.int().min(1).max(10_000).default(1000).describe('SFTP connections at once.'),
     connectionsPerUser: z.int().min(1).max(10_000).default(50).describe('The same of one user.'),
-    strangers: z
-      .int()
-      .min(1)
-      .max(10_000)
-      .default(300)
-      .describe('Connections at once that did not log in yet.'),
+    sessionsPerUser: z.int().min(1).max(10_000).default(100).describe('SFTP sessions of one user.'),
+    startups: startups('10:30:100').describe(
+      'Connections that did not log in yet: from the first number on so many of a hundred newcomers mean that one is dropped, growing to all of them at the last number.',
+    ),
     strangersPerSource: z
       .int()
       .min(1)
@@ -93,6 +117,16 @@ const schema = z.strictObject({
       .default(100)
       .describe('The same from one address; a hospital behind one address counts as one.'),
     loginGrace: duration('120s').describe('Time to log in.'),
+    loginAttempts: z.int().min(1).max(100).default(6).describe('Wrong logins on a connection.'),
+    idle: duration('30m').describe(
+      'A connection ends after so long without a request or a byte of a transfer.',
+    ),
+    exempt: z
+      .array(network)
+      .default([])
+      .describe('Networks without penalties for wrong logins and without random drop.'),
+    rekeyBytes: size('4GB').describe('New encryption keys after so much on a connection.'),
+    rekeyAfter: duration('1h').describe('New encryption keys after so long.'),
   }).describe('What is refused as too much.'),
   log: section({
     level: z

@@ -84,7 +84,9 @@ function parsePublicKey(text: string): SshKey {
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));
   if (!isRfc4716 && lines.length > 1)
     throw refuse('the file holds several keys; give one at a time');
-  const key = only(ssh().parseKey(isRfc4716 ? oneLine(lines) : (lines[0] ?? '')));
+  const line = isRfc4716 ? oneLine(lines) : (lines[0] ?? '');
+  const { rest, sources } = optionsOf(line);
+  const key = only(ssh().parseKey(rest));
   if (key === undefined) throw refuse('this is not an SSH public key');
   const blob = key.getPublicSSH();
   if (key.type === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');
@@ -96,7 +98,27 @@ function parsePublicKey(text: string): SshKey {
     algorithm: key.type,
     blob: blob.toString('base64'),
     comment: key.comment ?? '',
+    ...(sources === undefined ? {} : { sources }),
   };
+}
+
+/**
+ * What sshd(8) calls options, in front of the key: `from="10.0.0.0/8,192.0.2.7" ssh-ed25519 …`. `restrict` is what we do
+ * anyway; anything else would be dropped in silence, so it is refused.
+ */
+function optionsOf(line: string): { rest: string; sources: readonly string[] | undefined } {
+  let rest = line.trim();
+  let sources: readonly string[] | undefined;
+  for (;;) {
+    const [all, name = '', value] = /^([a-z-]+)(?:="([^"]*)")?(?:,|\s+)/i.exec(rest) ?? [];
+    if (all === undefined || /^(ssh|ecdsa|sk)-/.test(name)) return { rest, sources };
+    if (/^from$/i.test(name) && value !== undefined) {
+      sources = value.split(',').filter((one) => one !== '');
+    } else if (!/^(restrict|no-.*)$/i.test(name)) {
+      throw refuse(`the key's option ${name} is not offered; from="…" is`);
+    }
+    rest = rest.slice(all.length);
+  }
 }
 
 /** RFC 4716 §3 as a line of authorized_keys; ssh2 does not read every header that ssh-keygen writes. */

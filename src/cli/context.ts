@@ -82,6 +82,27 @@ export function readDate(text: string): number | null {
   return time;
 }
 
+const sizeUnits = { KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 } as const;
+
+/** `50GB` in bytes; `none` is null. */
+export function readSize(text: string): number | null {
+  if (text === 'none') return null;
+  const [, digits, unit] = /^(\d{1,6})(KB|MB|GB|TB)$/i.exec(text) ?? [];
+  if (digits === undefined || unit === undefined) {
+    throw new UsageError('a size is written 500MB or 50GB, or none');
+  }
+  return Number(digits) * sizeUnits[unit.toUpperCase() as keyof typeof sizeUnits];
+}
+
+/** `--from` as networks: undefined when it was not given, none for `any`. */
+export function readNetworks(
+  value: string | readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  const all = manyOf(value);
+  return all.length === 1 && all[0] === 'any' ? [] : all;
+}
+
 /** An option that may be given several times, or as a list with commas. */
 export const manyOf = (value: string | readonly string[] | undefined): string[] =>
   [value ?? []]

@@ -57,6 +57,21 @@ export const errorCodes = {
   },
   UNSUPPORTED: { retry: false, status: 'OP_UNSUPPORTED', text: 'This request is not offered' },
   NO_LINKS: { retry: false, status: 'OP_UNSUPPORTED', text: 'Links are not offered here' },
+  QUOTA_REACHED: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'No more room here: remove files that are not needed any more, or ask the administrator for more',
+  },
+  LOW_SPACE: {
+    retry: true,
+    status: 'FAILURE',
+    text: 'The server keeps its last free space for results; what was sent so far is kept. Tell the administrator, then resume',
+  },
+  ACCOUNT_EXPIRED: {
+    retry: false,
+    status: 'PERMISSION_DENIED',
+    text: 'This account has ended; ask the administrator to extend it',
+  },
   DISK_FULL: {
     retry: true,
     status: 'FAILURE',
@@ -174,6 +189,11 @@ export const errorCodes = {
     retry: false,
     status: 'FAILURE',
     text: 'A file that Clubhouse did not make lies in a gpg- folder and is not sent; look at who put it there',
+  },
+  BAD_BACKUP: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'This backup cannot be restored; take another copy of it, or an earlier one',
   },
   INTERNAL: {
     retry: true,

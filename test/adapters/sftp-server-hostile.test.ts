@@ -227,15 +227,38 @@ void t.test('penalties are for one source and user, grow, and end', async (t) =>
 
 void t.test('a flood of strangers keeps only its own source out', async (t) => {
   const gone: string[] = [];
-  const door = createDoor({ total: 10, perSource: 8 });
+  let chance = 0.99;
+  let now = 0;
+  const door = createDoor({
+    startups: { begin: 4, percent: 30, full: 10 },
+    perSource: 9,
+    exempt: ['192.0.2.0/24', '2001:db8::/32'],
+    now: () => now,
+    random: () => chance,
+  });
   const knock = (source: string): boolean =>
     door.enter({ source, turnAway: () => gone.push(source) });
-  const flood = Array.from({ length: 20 }, () => knock('flood'));
-  t.equal(flood.filter(Boolean).length, 8, 'its share');
-  for (let count = 0; count < 4; count += 1) t.ok(knock('hospital'), 'others come in');
-  t.same(gone, ['flood', 'flood'], 'in the place of the oldest of the flood');
+  const knocks = (source: string, times: number): number =>
+    Array.from({ length: times }, () => knock(source)).filter(Boolean).length;
+  t.equal(knocks('flood', 6), 6, 'who is lucky comes in');
+  chance = 0.5;
+  t.notOk(knock('flood'), 'the more there are, the less luck: 6 of 10 are dropped for 53 of 100');
+  t.ok(knock('hospital'), 'others come in all the same');
+  t.same(gone, ['flood'], 'in the place of the oldest of the flood');
+  door.trust('flood');
+  t.equal(
+    knocks('flood', 6),
+    4,
+    'where somebody logged in lately no chance drops, until all is full',
+  );
   t.equal(door.count, 10);
-  t.notOk(knock('flood'));
+  t.ok(knock('clinic'));
+  t.same(gone, ['flood', 'flood']);
+  now += 3_600_000;
+  t.notOk(knock('flood'), 'trust ends');
+  t.ok(knock('192.0.2.9'), 'exempt');
+  t.ok(knock('2001:db8:0:7::/64'), 'exempt');
+  t.equal(door.count, 10, 'but never more than all');
 });
 
 const sources: readonly (readonly [string, string])[] = [

@@ -61,6 +61,7 @@ async function instance(t: Test) {
   return { here, there, time, actions };
 }
 
+const home = '192.0.2.7';
 const blob = (text: string): Uint8Array => Buffer.from(text);
 
 void t.test('a project is made once and then changed, and each change is audited', async (t) => {
@@ -86,7 +87,8 @@ void t.test('a password lets in its owner alone, and only while the account is o
   const passwordHash = await argonPasswords.hash('correct horse');
   t.match(passwordHash, /^\$argon2id\$/);
   const { member } = await here.members.put('alice', { projectIds: [project.id], passwordHash });
-  const login = (name: string, password: string) => there.accounts.verifyPassword(name, password);
+  const login = (name: string, password: string) =>
+    there.accounts.verifyPassword(name, password, home);
 
   const principal = await login('alice', 'correct horse');
   t.match(principal, { kind: 'member', id: member.id, name: 'alice' });
@@ -98,31 +100,78 @@ void t.test('a password lets in its owner alone, and only while the account is o
 
   await here.members.put('alice', { state: 'disabled' });
   t.equal(await login('alice', 'correct horse'), undefined, 'disabled');
-  t.equal(principal && (await there.accounts.current(principal)), undefined);
+  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
   await here.members.put('alice', { state: 'active', expiresAt: time.now + 1000 });
   t.ok(await login('alice', 'correct horse'));
   time.now += 1000;
   t.equal(await login('alice', 'correct horse'), undefined, 'expired');
-  t.equal(principal && (await there.accounts.current(principal)), undefined);
+  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
   await here.members.put('alice', { expiresAt: null });
-  t.ok(principal && (await there.accounts.current(principal)));
+  t.ok(principal && (await there.accounts.current(principal, home)));
 });
 
-void t.test('ten wrong passwords lock for a while, keys go on, unlock ends it', async (t) => {
-  const { here, there, time } = await instance(t);
+void t.test('an account and a key may be bound to networks, and a live session too', async (t) => {
+  const { here, there } = await instance(t);
   const { project } = await here.projects.put('brain', {});
   const passwordHash = await argonPasswords.hash('right');
-  await here.members.put('alice', { projectIds: [project.id], passwordHash, key: key('k') });
-  for (let i = 0; i < 10; i += 1) await there.accounts.verifyPassword('alice', `wrong ${i}`);
-  t.equal(await there.accounts.verifyPassword('alice', 'right'), undefined, 'locked');
-  t.ok(await there.accounts.findByKey('alice', blob('k')), 'a key is not locked');
-  time.now += 30_000;
-  t.ok(await there.accounts.verifyPassword('alice', 'right'), 'the lock ends by itself');
-  t.match(await here.members.find('alice'), { failures: 0, lockedUntil: null });
-  for (let i = 0; i < 10; i += 1) await there.accounts.verifyPassword('alice', `wrong ${i}`);
-  t.equal(await there.accounts.verifyPassword('alice', 'right'), undefined, 'locked again');
-  await here.members.put('alice', { unlock: true });
-  t.ok(await there.accounts.verifyPassword('alice', 'right'), 'unlocked by the administrator');
+  const bound = { ...key('bound'), sources: ['192.0.2.0/24'] };
+  await here.members.put('alice', { projectIds: [project.id], passwordHash, key: key('free') });
+  await here.members.put('alice', { key: bound });
+  const ways = {
+    password: (from: string) => there.accounts.verifyPassword('alice', 'right', from),
+    free: (from: string) => there.accounts.findByKey('alice', blob('free'), from),
+    bound: (from: string) => there.accounts.findByKey('alice', blob('bound'), from),
+  };
+  const opens = async (from: string): Promise<string[]> => {
+    const names = Object.keys(ways) as (keyof typeof ways)[];
+    const got = await Promise.all(names.map(async (name) => (await ways[name](from)) && name));
+    return got.filter((name) => name !== undefined);
+  };
+  t.same(await opens('192.0.2.7'), ['password', 'free', 'bound']);
+  t.same(await opens('::ffff:192.0.2.7'), ['password', 'free', 'bound'], 'on a double socket');
+  t.same(await opens('198.51.100.1'), ['password', 'free'], 'the key alone is bound');
+  const principal = await ways.password('198.51.100.1');
+  if (principal === undefined) return t.fail();
+  await here.members.put('alice', { sources: ['10.0.0.0/8', '2001:db8::/32'] });
+  t.same(await opens('198.51.100.1'), []);
+  t.same(await opens('10.1.2.3'), ['password', 'free']);
+  t.same(await opens('2001:db8::7'), ['password', 'free']);
+  t.equal(await there.accounts.current(principal, '198.51.100.1'), undefined, 'a live session');
+  t.ok(await there.accounts.current(principal, '10.1.2.3'));
+  await here.members.put('alice', { sources: [], key: { ...bound, sources: [] } });
+  t.same(await opens('198.51.100.1'), ['password', 'free', 'bound'], 'from anywhere again');
+  return undefined;
+});
+
+const refusals: readonly { name: string; says: string; given?: 'penalty'; before?: object }[] = [
+  { name: 'nobody', says: 'unknown-user' },
+  { name: 'alice', says: 'wrong-password' },
+  { name: 'alice', says: 'penalty', given: 'penalty' },
+  { name: 'alice', says: 'network', before: { sources: ['10.0.0.0/8'] } },
+  { name: 'alice', says: 'expired', before: { expiresAt: 1 } },
+  { name: 'alice', says: 'disabled', before: { state: 'disabled' } },
+  { name: 'UMHS', says: 'unknown-key' },
+];
+
+void t.test('the audit says why a login was refused, and one entry tells of many', async (t) => {
+  const { here, there } = await instance(t);
+  const { project } = await here.projects.put('brain', {});
+  await here.members.put('alice', { projectIds: [project.id] });
+  await here.partners.accept('UMHS', { ...key('u'), sources: ['10.0.0.0/8'] }, 'cli');
+  t.equal(await there.accounts.findByKey('UMHS', blob('u'), home), undefined);
+  t.ok(await there.accounts.findByKey('UMHS', blob('u'), '10.0.0.1'));
+  for (const { name, says, given, before } of refusals) {
+    if (before !== undefined) await here.members.put('alice', before);
+    const method = name === 'UMHS' ? 'publickey' : 'password';
+    const entry = { name, source: home, address: home, method, accepted: false } as const;
+    await there.accounts.recordLogin(given === undefined ? entry : { ...entry, refusal: given });
+    const [row] = (await here.audit.list(here.db)).slice(-1);
+    t.match(row, { action: 'login.refused', detail: { reason: says } }, says);
+  }
+  const many = { kind: 'startups', count: 900, sources: 3, most: home } as const;
+  await there.accounts.recordRefusals(many);
+  const [row] = (await here.audit.list(here.db)).slice(-1);
+  t.match(row, { action: 'connection.refused', object: 'startups', detail: { count: 900 } });
 });
 
 void t.test('a key opens the account that has it and no other', async (t) => {
@@ -130,44 +179,44 @@ void t.test('a key opens the account that has it and no other', async (t) => {
   const { project } = await here.projects.put('brain', {});
   const alice = await here.members.put('alice', { projectIds: [project.id], key: key('a') });
   await here.members.put('bob', { projectIds: [project.id], key: key('b') });
-  t.match(await there.accounts.findByKey('alice', blob('a')), { id: alice.member.id });
-  t.equal(await there.accounts.findByKey('alice', blob('b')), undefined);
-  t.equal(await there.accounts.findByKey('carol', blob('a')), undefined);
+  t.match(await there.accounts.findByKey('alice', blob('a'), home), { id: alice.member.id });
+  t.equal(await there.accounts.findByKey('alice', blob('b'), home), undefined);
+  t.equal(await there.accounts.findByKey('carol', blob('a'), home), undefined);
   t.ok(await here.members.removeKey(alice.member.id, 'SHA256:a'));
   t.notOk(await here.members.removeKey(alice.member.id, 'SHA256:a'));
-  t.equal(await there.accounts.findByKey('alice', blob('a')), undefined);
+  t.equal(await there.accounts.findByKey('alice', blob('a'), home), undefined);
 });
 
 void t.test('a partner logs in under its code and sees the projects that name it', async (t) => {
   const { here, there } = await instance(t);
   await here.projects.put('brain', { addPartners: ['UMHS'] });
   await here.projects.put('heart', { addPartners: ['OSLO'] });
-  t.equal(await there.accounts.findByKey('UMHS', blob('r')), undefined);
+  t.equal(await there.accounts.findByKey('UMHS', blob('r'), home), undefined);
   await here.partners.accept('UMHS', key('r'), 'cli');
-  const principal = await there.accounts.findByKey('UMHS', blob('r'));
+  const principal = await there.accounts.findByKey('UMHS', blob('r'), home);
   t.match(principal, { kind: 'partner', name: 'UMHS' });
   t.same(
     principal?.projects.map((one) => one.name),
     ['brain'],
   );
-  t.equal(await there.accounts.findByKey('UMHS', blob('x')), undefined);
-  t.equal(await there.accounts.verifyPassword('UMHS', 'r'), undefined, 'never by a password');
+  t.equal(await there.accounts.findByKey('UMHS', blob('x'), home), undefined);
+  t.equal(await there.accounts.verifyPassword('UMHS', 'r', home), undefined, 'never by a password');
   await here.projects.put('heart', { addPartners: ['UMHS'] });
-  const now = principal && (await there.accounts.current(principal));
+  const now = principal && (await there.accounts.current(principal, home));
   t.same(
     now?.projects.map((one) => one.name),
     ['brain', 'heart'],
   );
   await here.projects.put('brain', { state: 'archived' });
-  const later = principal && (await there.accounts.current(principal));
+  const later = principal && (await there.accounts.current(principal, home));
   t.same(
     later?.projects.map((one) => one.name),
     ['heart'],
     'an archived project is gone',
   );
   await here.partners.remove('UMHS', 'cli');
-  t.equal(principal && (await there.accounts.current(principal)), undefined);
-  t.equal(await there.accounts.findByKey('UMHS', blob('r')), undefined);
+  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
+  t.equal(await there.accounts.findByKey('UMHS', blob('r'), home), undefined);
 });
 
 void t.test('the version grows with the commits of others and with time', async (t) => {
@@ -190,7 +239,7 @@ void t.test('a name that was removed and is made again inherits nothing', async 
     passwordHash,
     key: key('k'),
   });
-  const session = await there.accounts.findByKey('alice', blob('k'));
+  const session = await there.accounts.findByKey('alice', blob('k'), home);
   for (const [id, state] of [
     ['u1', 'settling'],
     ['u2', 'published'],
@@ -219,7 +268,7 @@ void t.test('a name that was removed and is made again inherits nothing', async 
       .execute();
   }
   t.same(await here.members.remove(old.member.id), { withdrawn: 1 });
-  t.equal(session && (await there.accounts.current(session)), undefined, 'the session ends');
+  t.equal(session && (await there.accounts.current(session, home)), undefined, 'the session ends');
   const states = await here.db.selectFrom('job').select(['id', 'state']).orderBy('id').execute();
   t.same(
     states.map((row) => row.state),
@@ -231,9 +280,13 @@ void t.test('a name that was removed and is made again inherits nothing', async 
   t.ok(fresh.isNew);
   t.not(fresh.member.id, old.member.id);
   t.match(fresh.member, { keys: [], passwordHash: null });
-  t.equal(await there.accounts.findByKey('alice', blob('k')), undefined);
-  t.equal(await there.accounts.verifyPassword('alice', 'old'), undefined);
-  t.equal(session && (await there.accounts.current(session)), undefined, 'nor the old session');
+  t.equal(await there.accounts.findByKey('alice', blob('k'), home), undefined);
+  t.equal(await there.accounts.verifyPassword('alice', 'old', home), undefined);
+  t.equal(
+    session && (await there.accounts.current(session, home)),
+    undefined,
+    'nor the old session',
+  );
   t.ok((await actions()).includes('member.removed'));
   const ofJob = await here.audit.list(here.db, { object: 'j-u1' });
   t.match(ofJob, [{ action: 'job.withdrawn', detail: { from: 'settling' } }], 'each job by itself');
@@ -243,7 +296,7 @@ void t.test('logins are audited without the name of nobody', async (t) => {
   const { here, there } = await instance(t);
   const { project } = await here.projects.put('brain', {});
   const { member } = await here.members.put('alice', { projectIds: [project.id] });
-  const entry = { source: '192.0.2.7', method: 'password' } as const;
+  const entry = { source: home, address: home, method: 'password' } as const;
   await there.accounts.recordLogin({ ...entry, name: 'alice', accepted: true });
   await there.accounts.recordLogin({ ...entry, name: 'hunter2-typed-here', accepted: false });
   const rows = (await here.audit.list(here.db)).slice(-2);

@@ -64,18 +64,22 @@ export function makeUsers(): Map<string, TestUser> {
 
 export interface FakeAccounts extends Accounts {
   readonly logins: { name: string; method: string; accepted: boolean }[];
+  /** What was refused in masses, as `kind count`. */
+  readonly refusals: string[];
   changed(): void;
 }
 
 export function fakeAccounts(users: Map<string, TestUser>): FakeAccounts {
   let version = 1;
   const logins: FakeAccounts['logins'] = [];
+  const refusals: string[] = [];
   const usable = (name: string): TestUser | undefined => {
     const user = users.get(name);
     return user === undefined || user.isDisabled ? undefined : user;
   };
   return {
     logins,
+    refusals,
     changed: () => {
       version += 1;
     },
@@ -91,6 +95,9 @@ export function fakeAccounts(users: Map<string, TestUser>): FakeAccounts {
     version: () => version,
     recordLogin: async ({ name, method, accepted }) => {
       logins.push({ name, method, accepted });
+    },
+    recordRefusals: async ({ kind, count }) => {
+      refusals.push(`${kind} ${count}`);
     },
   };
 }

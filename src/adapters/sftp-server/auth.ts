@@ -1,17 +1,19 @@
-// Who logs in: a password or a public key, nothing else. ssh2's verify() answers true, false or an Error object, so only
+// Who logs in: a password (asked for in either of SSH's two ways) or a public key, nothing else. ssh2's verify() answers true, false or an Error object, so only
 // `=== true` counts, and only when signature and signed bytes are both there and the key is of the declared kind (a real
 // product was bypassed for want of that).
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';
-import type { AuthContext, ParsedKey, PublicKeyAuthContext } from 'ssh2';
+import type { AuthContext, KeyboardAuthContext, ParsedKey, PublicKeyAuthContext } from 'ssh2';
 import type { Locks } from '../../core/locks.ts';
-import type { Accounts, Principal } from '../../flow/ports/accounts.ts';
+import type { Accounts, LoginRefusal, Principal } from '../../flow/ports/accounts.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 import type { Penalties } from './penalties.ts';
+import type { Refusals } from './refusals.ts';
 import { asFailure } from './status.ts';
 
-const methods = ['publickey', 'password'] as const;
+/** RFC 4256 with one question: some clients know no other way to ask a person. */
+const methods = ['publickey', 'password', 'keyboard-interactive'] as const;
 const maximumNameLength = 64;
 const maximumPasswordLength = 1024;
 const maximumKeyBytes = 16 * 1024;
@@ -30,12 +32,17 @@ const keyKinds: readonly string[] = [
 export interface AuthParts {
   readonly accounts: Accounts;
   readonly log: Log;
-  /** The client's address, for the audit. */
+  /** The client's address, and the source that it counts as. */
+  readonly address: string;
   readonly source: string;
   readonly maximumAttempts: number;
   /** The least time that a refused password takes, whatever the reason. */
   readonly refusalMs: number;
-  readonly penalties: Penalties;
+  /** Undefined: the address is exempt. */
+  readonly penalties: Penalties | undefined;
+  readonly refusals: Refusals;
+  /** Asked for each refusal that would be listed. */
+  readonly mayRecord: () => boolean;
   /** Shared by the whole server: a password's hash takes a core and 19 MB, and the uploads need the same threads. */
   readonly turns: Locks;
   /** Called once, before the client is told. False: no more connections of this user. */
@@ -44,9 +51,12 @@ export interface AuthParts {
   giveUp(): void;
 }
 
+/** The least time that a refused key takes: whether there is such a user does not show in the look-ups. */
+const keyRefusalMs = 5;
+
 /** The listener for one connection's 'authentication' events. */
 export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) => void {
-  const { accounts, log, penalties, source } = parts;
+  const { accounts, log, penalties, source, address } = parts;
   let failures = 0;
   let requests = 0;
   let isDone = false;
@@ -54,28 +64,46 @@ export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) =>
   const refuse = async (attempt: AuthContext, sinceMs: number): Promise<void> => {
     if (attempt.method !== 'none') failures += 1;
     const isLast = failures >= parts.maximumAttempts;
-    if (attempt.method === 'password') await evenOut(performance.now() - sinceMs, parts.refusalMs);
+    if (attempt.method !== 'none') {
+      const leastMs = isByPassword(attempt) ? parts.refusalMs : keyRefusalMs;
+      await evenOut(performance.now() - sinceMs, leastMs);
+    }
     if (isLast) parts.giveUp();
     else attempt.reject([...methods]);
   };
 
-  const record = async (attempt: AuthContext, accepted: boolean): Promise<void> => {
-    if (!accepted && !penalties.mayRecord(source)) return;
+  /** `refusal`: what is known of the reason. */
+  const record = async (
+    attempt: AuthContext,
+    accepted: boolean,
+    refusal?: LoginRefusal,
+  ): Promise<void> => {
+    if (!accepted && !parts.mayRecord()) return parts.refusals.note('logins', source);
     const { username: name } = attempt;
-    const method = attempt.method === 'password' ? 'password' : 'publickey';
-    await accounts.recordLogin({ name, source, method, accepted });
+    const method = isByPassword(attempt) ? 'password' : 'publickey';
+    const known = refusal === undefined ? {} : { refusal };
+    await accounts.recordLogin({ name, source, address, method, accepted, ...known });
   };
 
   /** Who it is, and whether it counts as an attempt that goes into the books. */
-  const judge = async (attempt: AuthContext, sinceMs: number): Promise<void> => {
-    const { username: name, method } = attempt;
-    if (method === 'password' && penalties.isUnder(source, name)) return refuse(attempt, sinceMs);
-    const principal = await identify(parts, attempt);
+  const judge = async (attempt: AuthContext): Promise<void> => {
+    const { username: name } = attempt;
+    const secret = isByPassword(attempt) ? await passwordOf(attempt) : undefined;
+    // From here on: how long somebody took to type says nothing.
+    const sinceMs = performance.now();
+    if (secret === aborted || isDone) return;
+    if (secret !== undefined && penalties?.isUnder(source, name) === true) {
+      await record(attempt, false, 'penalty');
+      return refuse(attempt, sinceMs);
+    }
+    const principal = await identify(parts, attempt, secret);
     const isIn = principal !== undefined && (await parts.admit(principal));
-    if (method === 'password' || method === 'publickey') await record(attempt, isIn);
-    if (principal === undefined && method === 'password') penalties.failed(source, name);
+    if (secret !== undefined || attempt.method === 'publickey') {
+      await record(attempt, isIn, principal !== undefined && !isIn ? 'connections' : undefined);
+    }
+    if (principal === undefined && secret !== undefined) penalties?.failed(source, name);
     if (!isIn) return refuse(attempt, sinceMs);
-    penalties.forgive(source, name);
+    penalties?.forgive(source, name);
     isDone = true;
     attempt.accept();
   };
@@ -86,8 +114,8 @@ export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) =>
     if (requests > maximumRequests) return parts.giveUp();
     if (isDone || attempt.username.length > maximumNameLength) return refuse(attempt, sinceMs);
     const isQuestion = attempt.method === 'publickey' && attempt.signature === undefined;
-    if (!isQuestion) return judge(attempt, sinceMs);
-    const principal = isUsableKey(attempt) ? await find(accounts, attempt) : undefined;
+    if (!isQuestion) return judge(attempt);
+    const principal = isUsableKey(attempt) ? await find(parts, attempt) : undefined;
     if (principal === undefined) return refuse(attempt, sinceMs);
     attempt.accept();
   };
@@ -113,26 +141,55 @@ function inTurn<T>({ turns, source }: AuthParts, run: () => Promise<T>): Promise
   return turns.hold(`source ${source}`, () => turns.hold(`lane ${lane}`, run));
 }
 
-async function identify(parts: AuthParts, attempt: AuthContext): Promise<Principal | undefined> {
-  const { accounts } = parts;
-  switch (attempt.method) {
-    case 'password': {
-      // A request to change the password arrives as an object.
-      const password: unknown = attempt.password;
-      const isText = typeof password === 'string' && password.length <= maximumPasswordLength;
-      return inTurn(parts, () => accounts.verifyPassword(attempt.username, isText ? password : ''));
-    }
-    case 'publickey': {
-      if (!isSigned(attempt)) return undefined;
-      return find(accounts, attempt);
-    }
-    default:
-      return undefined;
+/** `secret`: what stands for the password, where the attempt is by password. */
+async function identify(
+  parts: AuthParts,
+  attempt: AuthContext,
+  secret: string | undefined,
+): Promise<Principal | undefined> {
+  if (secret !== undefined) {
+    const { accounts, address } = parts;
+    return inTurn(parts, () => accounts.verifyPassword(attempt.username, secret, address));
   }
+  return attempt.method === 'publickey' && isSigned(attempt) ? find(parts, attempt) : undefined;
 }
 
-const find = (accounts: Accounts, attempt: PublicKeyAuthContext): Promise<Principal | undefined> =>
-  accounts.findByKey(attempt.username, new Uint8Array(attempt.key.data));
+const isByPassword = ({ method }: AuthContext): boolean =>
+  method === 'password' || method === 'keyboard-interactive';
+
+/** The client went on to another attempt instead of answering. */
+const aborted = Symbol('aborted');
+
+/** '' for what is none: it is never right, and costs the same. */
+async function passwordOf(attempt: AuthContext): Promise<string | typeof aborted> {
+  // A request to change the password arrives as an object.
+  const given: unknown =
+    attempt.method === 'keyboard-interactive'
+      ? await askForPassword(attempt)
+      : attempt.method === 'password'
+        ? attempt.password
+        : undefined;
+  if (given === aborted) return aborted;
+  return typeof given === 'string' && given.length <= maximumPasswordLength ? given : '';
+}
+
+function askForPassword(attempt: KeyboardAuthContext): Promise<unknown> {
+  return new Promise((resolve) => {
+    attempt.once('abort', () => resolve(aborted));
+    // ssh2 gives an Error where the client went on, which its types do not tell.
+    const answer = (responses: unknown): void => {
+      if (responses instanceof Error) resolve(aborted);
+      else resolve(Array.isArray(responses) && responses.length === 1 ? responses[0] : undefined);
+    };
+    attempt.prompt([{ prompt: 'Password: ', echo: false }], answer);
+  });
+}
+
+const find = (
+  { accounts, address }: AuthParts,
+  attempt: PublicKeyAuthContext,
+): Promise<Principal | undefined> =>
+  accounts.findByKey(attempt.username, new Uint8Array(attempt.key.data), address);
 
 /** The key is what the request says it is, of a kind that we take. */
 function isUsableKey({ key, hashAlgo }: PublicKeyAuthContext): boolean {

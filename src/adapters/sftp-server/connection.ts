@@ -6,7 +6,7 @@ import type { AuthContext, Connection, ServerChannel, Session as SshSession } fr
 import { AppError } from '../../core/errors.ts';
 import type { Locks } from '../../core/locks.ts';
 import { fixedFolders } from '../../core/tree.ts';
-import type { Accounts, Principal } from '../../flow/ports/accounts.ts';
+import type { Accounts, Principal, RefusalKind } from '../../flow/ports/accounts.ts';
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
@@ -15,6 +15,8 @@ import type { Context } from './context.ts';
 import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Penalties } from './penalties.ts';
+import type { Refusals } from './refusals.ts';
+import { watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
 import { onSubsystem, peerPacketBytes } from './ssh2-private.ts';
@@ -29,14 +31,20 @@ export interface ConnectionParts {
   readonly clock: Clock;
   readonly limits: ServerLimits;
   readonly appends: Locks;
-  /** Where the client comes from, see sourceOf. */
+  /** Where the client comes from, and what that counts as, see sourceOf. */
+  readonly address: string;
   readonly source: string;
-  readonly penalties: Penalties;
+  /** Undefined: the address is exempt. */
+  readonly penalties: Penalties | undefined;
+  readonly mayRecord: () => boolean;
+  readonly refusals: Refusals;
   readonly turns: Locks;
   readonly budgets: Budgets;
   readonly startedMs: number;
   /** May this user have one connection more? */
   admit(principal: Principal): boolean;
+  /** SFTP sessions of this user, on all connections. */
+  sessionsOf(userId: string): number;
   onLogin(): void;
 }
 
@@ -55,6 +63,7 @@ export class LiveConnection {
   readonly #connectedMs: number;
   readonly #channels = new Set<SshSession>();
   readonly #pressure: Pressure;
+  readonly #keys: Rekeying;
   #activeMs: number;
   #exchanges = 0;
   #exchangeMinute = 0;
@@ -79,7 +88,9 @@ export class LiveConnection {
     this.#pressure = watchPressure(socket, () => {
       for (const session of this.#sessions) session.goOn();
     });
+    this.#keys = watchKeys(client, socket, parts.limits, () => parts.clock.now());
     socket.on('data', () => {
+      if (this.#isLoggedIn) this.#keys.look();
       if ([...this.#sessions].some((session) => session.isOverrun)) this.#socket.destroy();
     });
     this.#listen();
@@ -88,6 +99,10 @@ export class LiveConnection {
   /** Whose login was right, even if the client was not told yet. */
   get claimant(): Principal | undefined {
     return this.#principal;
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
   }
 
   /** Who is logged in. */
@@ -109,11 +124,14 @@ export class LiveConnection {
   /** The accounts have changed. */
   async refresh(): Promise<void> {
     if (this.#principal === undefined || this.#isRevoked) return;
-    const now = await this.#parts.accounts.current(this.#principal);
+    const now = await this.#parts.accounts.current(this.#principal, this.#parts.address);
     if (now === undefined) {
       this.#isRevoked = true;
       this.#parts.log.info({ account: this.#principal.id }, 'session of a closed account ended');
-      this.end();
+      if (expiryOf(this.#principal) > this.#parts.clock.now()) return this.end();
+      // A moment longer, so that a client that asks for something hears why.
+      for (const session of this.#sessions) session.revalidate();
+      setTimeout(() => this.end(), farewellMs).unref();
       return;
     }
     await makeFolders(this.#parts, now);
@@ -124,9 +142,11 @@ export class LiveConnection {
   /** Ends it when it did not log in in time, or was idle too long without a request that is worked on. */
   checkTime(nowMs: number): void {
     const { loginGraceMs, idleMs } = this.#parts.limits;
+    if (this.#isLoggedIn) this.#keys.look();
     const isWorking = [...this.#sessions].some((session) => session.busy > 0);
     const isLate = !this.#isLoggedIn && nowMs - this.#connectedMs > loginGraceMs;
     const isIdle = this.#isLoggedIn && !isWorking && nowMs - this.#activeMs > idleMs;
+    if (isLate) this.#parts.refusals.note('grace', this.#parts.source);
     if (isLate || isIdle) this.end();
   }
 
@@ -139,13 +159,25 @@ export class LiveConnection {
       this.#parts.onLogin();
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
-    client.on('rekey', () => this.#countExchange());
+    client.on('rekey', () => {
+      if (this.#keys.done()) for (const session of this.#sessions) session.goOn();
+      else this.#countExchange();
+    });
+    client.on('request', (_accept, reject) => {
+      this.#note('services');
+      reject?.();
+    });
     client.on('session', (accept, reject) => this.#openSession(accept, reject));
     client.on('error', (error: Error & { level?: string }) => {
+      if (error.level === undefined || error.level === 'protocol') this.#note('malformed');
       this.#parts.log.debug({ kind: error.level ?? error.constructor.name }, 'connection error');
     });
     client.on('end', () => this.#leave());
     client.on('close', () => this.#leave());
+  }
+
+  #note(kind: RefusalKind): void {
+    this.#parts.refusals.note(kind, this.#parts.source);
   }
 
   /** A key exchange costs us far more than the client who asks for one. */
@@ -161,17 +193,21 @@ export class LiveConnection {
     return createAuthenticator({
       accounts,
       log,
+      address: this.#parts.address,
       source: this.#parts.source,
+      mayRecord: this.#parts.mayRecord,
+      refusals: this.#parts.refusals,
       maximumAttempts: limits.loginAttempts,
       refusalMs: limits.refusalMs,
       penalties: this.#parts.penalties,
       turns: this.#parts.turns,
       admit: async (who) => {
         if (!this.#parts.admit(who)) return false;
-        await makeFolders(this.#parts, who);
+        // At once: logins of one user that come together are counted together.
         this.#principal = who;
+        await makeFolders(this.#parts, who);
         // From here on refresh() sees to it; what changed since the password was checked shows now.
-        this.#principal = await accounts.current(who);
+        this.#principal = await accounts.current(who, this.#parts.address);
         return this.#principal !== undefined;
       },
       giveUp: () => this.end(),
@@ -180,6 +216,7 @@ export class LiveConnection {
 
   #openSession(accept: () => SshSession, reject: () => void): void {
     if (this.#channels.size >= this.#parts.limits.channels) {
+      this.#note('channels');
       reject();
       return;
     }
@@ -188,8 +225,16 @@ export class LiveConnection {
     session.on('error', () => undefined);
     // A client may say CLOSE more than once.
     session.on('close', () => this.#channels.delete(session));
+    this.#refuseServices(session);
     onSubsystem(session, (name, acceptChannel, refuse) => {
-      if (name !== 'sftp' || this.principal === undefined) {
+      const { principal } = this;
+      if (name !== 'sftp' || principal === undefined) {
+        this.#note('services');
+        refuse?.();
+        return;
+      }
+      if (this.#parts.sessionsOf(principal.id) >= this.#parts.limits.sessionsPerUser) {
+        this.#note('channels');
         refuse?.();
         return;
       }
@@ -199,6 +244,19 @@ export class LiveConnection {
       if (peerPacketBytes(channel) < leastPacketBytes) this.#socket.destroy();
       else this.#serve(channel);
     });
+  }
+
+  /** ssh2 refuses by itself what nobody listens to; listening is for counting it. */
+  #refuseServices(session: SshSession): void {
+    const refuse = (_accept: unknown, reject: (() => void) | undefined): void => {
+      this.#note('services');
+      reject?.();
+    };
+    session.on('shell', refuse);
+    session.on('exec', refuse);
+    session.on('pty', refuse);
+    session.on('x11', refuse);
+    session.on('auth-agent', refuse);
   }
 
   #serve(channel: ServerChannel): void {
@@ -217,8 +275,11 @@ export class LiveConnection {
     };
     const session = new SftpSession(channel, context, {
       cork: () => this.#cork(),
-      isFull: () => this.#pressure.isHigh,
-      fail: () => this.end(),
+      isFull: () => this.#pressure.isHigh || this.#keys.isRunning,
+      fail: () => {
+        this.#note('malformed');
+        this.end();
+      },
       touch: () => {
         this.#activeMs = clock.now();
       },
@@ -230,8 +291,15 @@ export class LiveConnection {
   }
 
   #current(): Principal {
-    if (this.#principal === undefined || this.#isRevoked) throw new AppError('NO_SUCH_FILE');
-    return this.#principal;
+    const principal = this.#principal;
+    if (principal === undefined) throw new AppError('NO_SUCH_FILE');
+    const expiresAt = expiryOf(principal);
+    if (expiresAt <= this.#parts.clock.now()) {
+      const day = new Date(expiresAt).toISOString().slice(0, 10);
+      throw new AppError('ACCOUNT_EXPIRED', { detail: `account expired on ${day}` });
+    }
+    if (this.#isRevoked) throw new AppError('NO_SUCH_FILE');
+    return principal;
   }
 
   /** What is written in one tick leaves in one piece. */
@@ -253,6 +321,9 @@ export class LiveConnection {
       .finally(() => this.#markEnded());
   }
 }
+
+const expiryOf = (principal: Principal): number =>
+  principal.kind === 'member' ? (principal.expiresAt ?? Infinity) : Infinity;
 
 /** The fixed folders of SPEC 3 are there before anybody looks. */
 async function makeFolders(parts: ConnectionParts, principal: Principal): Promise<void> {

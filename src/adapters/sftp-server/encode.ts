@@ -48,7 +48,14 @@ export const encodeStatus = (id: number, status: SftpStatus, text: string): Buff
 
 /** The text is the code's own sentence: never a path, an errno or a cause. */
 export const encodeFailure = (id: number, failure: AppError): Buffer =>
-  encodeStatus(id, failure.status, errorCodes[failure.code].text);
+  encodeStatus(id, failure.status, textOf(failure));
+
+/** Details are for the log, but for those that say what somebody has to do. */
+const textOf = ({ code, detail }: AppError): string => {
+  const { text } = errorCodes[code];
+  const isTold = code === 'QUOTA_REACHED' || code === 'ACCOUNT_EXPIRED';
+  return isTold && detail !== undefined ? `${text} (${detail})` : text;
+};
 
 /** Attributes as fields for `encode`. */
 export interface ShownAttributes {

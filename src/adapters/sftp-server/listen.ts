@@ -7,9 +7,11 @@ import ssh2 from 'ssh2';
 import type { ClientInfo, Connection } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import { createLocks } from '../../core/locks.ts';
+import { isInside } from '../../core/networks.ts';
 import type { Accounts } from '../../flow/ports/accounts.ts';
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
+import type { PenaltyStore } from '../../flow/ports/penalties.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { algorithms } from './algorithms.ts';
 import { LiveConnection, type ConnectionParts } from './connection.ts';
@@ -17,6 +19,7 @@ import { createDoor, sourceOf, type Stranger } from './door.ts';
 import { createBudgets } from './handles.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
+import { createRefusals } from './refusals.ts';
 import { asFailure } from './status.ts';
 
 export interface SftpServerParts {
@@ -32,6 +35,8 @@ export interface SftpServerParts {
   readonly accounts: Accounts;
   readonly intake: Intake;
   readonly storage: Storage;
+  /** Where penalties outlive us; without it they end with us. */
+  readonly penalties?: PenaltyStore;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -47,11 +52,18 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const limits: ServerLimits = { ...defaultLimits, ...config.limits };
   const live = new Map<Socket, LiveConnection | undefined>();
   const timers: NodeJS.Timeout[] = [];
-  const door = createDoor({ total: limits.strangers, perSource: limits.strangersPerSource });
+  const door = createDoor({
+    startups: limits.startups,
+    perSource: limits.strangersPerSource,
+    exempt: limits.exempt,
+    now: () => clock.now(),
+    random: Math.random,
+  });
   const strangers = new Map<Socket, Stranger>();
   let server: Server | undefined;
 
   const open = async (): Promise<{ readonly port: number }> => {
+    await penalties.reload();
     const ssh = await createSsh(config.hostKeys, log);
     ssh.on('connection', (client: Connection, { ip, port }: ClientInfo) => {
       const socket = [...live.keys()].find(
@@ -67,11 +79,13 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       }
       socket.on('error', () => undefined);
       socket.destroy();
-      log.warn({ strangers: door.count, connections: live.size }, 'connection dropped: too many');
     });
     server = listening;
     await listenOn(listening, config.host, config.port);
-    timers.push(every(limits.accountsEveryMs, watchAccounts(accounts, live, log)));
+    const look = watchAccounts(accounts, live, log, () => penalties.reload());
+    timers.push(every(limits.accountsEveryMs, look));
+    timers.push(every(limits.penaltiesEveryMs, () => void savePenalties()));
+    timers.push(every(limits.refusalsEveryMs, () => void refusals.tell()));
     timers.push(every(Math.min(1000, limits.loginGraceMs), checkTimes));
     return { port: (listening.address() as AddressInfo).port };
   };
@@ -79,13 +93,23 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   /** From the first byte on: strangers are counted, and leave within the grace time whatever they send. */
   const greet = (socket: Socket): boolean => {
     const source = sourceOf(socket.remoteAddress ?? '');
-    const stranger = { source, turnAway: () => socket.destroy() };
-    if (live.size >= limits.connections || !door.enter(stranger)) return false;
+    const turnAway = (): void => {
+      refusals.note('startups', source);
+      socket.destroy();
+    };
+    const stranger = { source, turnAway };
+    const isFull = live.size >= limits.connections;
+    if (isFull || !door.enter(stranger)) {
+      refusals.note(isFull ? 'connections' : 'startups', source);
+      return false;
+    }
     live.set(socket, undefined);
     strangers.set(socket, stranger);
     socket.setNoDelay(true);
     const grace = setTimeout(() => {
-      if (live.get(socket) === undefined) socket.destroy();
+      if (live.get(socket) !== undefined) return;
+      refusals.note('grace', source);
+      socket.destroy();
     }, limits.loginGraceMs).unref();
     socket.on('error', () => undefined);
     socket.once('close', () => {
@@ -104,6 +128,8 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   };
 
   const begin = (client: Connection, socket: Socket): void => {
+    const address = socket.remoteAddress ?? '';
+    const source = sourceOf(address);
     const connectionParts: ConnectionParts = {
       site: config.site,
       accounts,
@@ -117,18 +143,32 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       admit: ({ id }) =>
         [...live.values()].filter((one) => one?.claimant?.id === id).length <
         limits.connectionsPerUser,
-      source: sourceOf(socket.remoteAddress ?? ''),
-      penalties,
+      sessionsOf: (userId) =>
+        [...live.values()].reduce(
+          (sum, one) => sum + (one?.claimant?.id === userId ? one.sessionCount : 0),
+          0,
+        ),
+      address,
+      source,
+      penalties: isInside(limits.exempt, address) ? undefined : penalties,
+      mayRecord: () => penalties.mayRecord(source),
+      refusals,
       turns,
       budgets,
-      onLogin: () => welcome(socket),
+      onLogin: () => {
+        door.trust(source);
+        welcome(socket);
+      },
     };
     live.set(socket, new LiveConnection(client, socket, connectionParts));
   };
 
   const appends = createLocks();
   const turns = createLocks();
-  const penalties = createPenalties(() => clock.now());
+  const penalties = createPenalties(() => clock.now(), parts.penalties);
+  const refusals = createRefusals({ accounts, log });
+  const savePenalties = (): Promise<void> =>
+    penalties.save().catch((error: unknown) => void asFailure(error, log, 'penalties'));
   const budgets = createBudgets(limits.handlesPerUser);
   const startedMs = clock.now();
   const checkTimes = (): void => {
@@ -150,6 +190,8 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       }
       for (const [, connection] of connections) await connection?.ended;
       await closed;
+      await savePenalties();
+      await refusals.tell();
     },
   };
 }
@@ -210,6 +252,7 @@ function watchAccounts(
   accounts: Accounts,
   live: ReadonlyMap<Socket, LiveConnection | undefined>,
   log: Log,
+  alsoLook: () => Promise<void>,
 ): () => void {
   let seen: number | undefined;
   let isLooking = false;
@@ -217,6 +260,7 @@ function watchAccounts(
     const version = accounts.version();
     if (version === seen) return;
     for (const connection of live.values()) await connection?.refresh();
+    await alsoLook();
     seen = version;
   };
   return () => {

@@ -1,11 +1,13 @@
-// Who may log in, from the stores (port Accounts). Expired, disabled, locked and removed are decided in one place, `open`,
-// so that no way in forgets one of them.
+// Who may log in, from the stores (port Accounts). Expired, disabled, removed and the wrong network are decided in one place,
+// `closed`, so that no way in forgets one of them. Too many wrong passwords are the SFTP server's to refuse (port PenaltyStore).
 
 import type { Kysely } from 'kysely';
-import type { Accounts, Principal, ProjectView } from '../../flow/ports/accounts.ts';
+import { isInside } from '../../core/networks.ts';
+import type { Accounts, LoginRefusal, Principal, ProjectView } from '../../flow/ports/accounts.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Member, Members, Passwords, Projects } from '../../flow/ports/directory.ts';
 import type { AuditLog } from './audit.ts';
+import { networksOf } from './members.ts';
 import type { Database } from './schema.ts';
 
 export interface AccountsTools {
@@ -24,39 +26,57 @@ const lookAgainMs = 10_000;
 
 export function createAccounts(tools: AccountsTools): Accounts {
   const { members, clock } = tools;
-  const open = (member: Member | undefined): member is Member =>
-    member?.state === 'active' && (member.expiresAt === null || member.expiresAt > clock.now());
+  const open = (member: Member | undefined, address: string): member is Member =>
+    closed(member, address, clock.now()) === undefined;
 
   return {
-    verifyPassword: async (name, password) => {
+    verifyPassword: async (name, password, address) => {
       const member = await members.find(name);
-      const locked = (member?.lockedUntil ?? 0) > clock.now();
-      const mayTry = open(member) && !locked && member.passwordHash !== null;
+      const mayTry = open(member, address) && member.passwordHash !== null;
       const hash = mayTry ? (member.passwordHash ?? undefined) : undefined;
       const matches = await tools.passwords.verify(hash, password);
-      if (!mayTry) return undefined;
-      if (!matches) {
-        await members.countFailure(member.id);
-        return undefined;
-      }
-      if (member.failures > 0) await members.forgetFailures(member.id);
-      return memberPrincipal(tools, member);
+      return mayTry && matches ? memberPrincipal(tools, member) : undefined;
     },
-    findByKey: async (name, blob) => {
+    findByKey: async (name, blob, address) => {
       const wanted = Buffer.from(blob).toString('base64');
       const member = await members.find(name);
-      if (member === undefined) return findPartner(tools, name, wanted);
-      if (!open(member) || !member.keys.some((key) => key.blob === wanted)) return undefined;
-      return memberPrincipal(tools, member);
+      if (member === undefined) return findPartner(tools, name, wanted, address);
+      const key = member.keys.find((one) => one.blob === wanted);
+      if (!open(member, address) || key === undefined) return undefined;
+      return isFrom(key.sources ?? [], address) ? memberPrincipal(tools, member) : undefined;
     },
-    current: async (principal) => {
+    current: async (principal, address) => {
       if (principal.kind === 'partner') return partnerPrincipal(tools, principal.name);
       const member = await members.get(principal.id);
-      return open(member) ? memberPrincipal(tools, member) : undefined;
+      return open(member, address) ? memberPrincipal(tools, member) : undefined;
     },
     version: versionOf(tools),
     recordLogin: (entry) => recordLogin(tools, entry),
+    recordRefusals: ({ kind, ...detail }) =>
+      tools.db.transaction().execute((trx) =>
+        tools.audit.append(trx, {
+          actor: 'server',
+          action: 'connection.refused',
+          object: kind,
+          detail,
+        }),
+      ),
   };
+}
+
+const isFrom = (sources: readonly string[], address: string): boolean =>
+  sources.length === 0 || isInside(sources, address);
+
+/** Why this account lets nobody in now; undefined when it does. */
+function closed(
+  member: Member | undefined,
+  address: string,
+  now: number,
+): 'unknown-user' | 'disabled' | 'expired' | 'network' | undefined {
+  if (member === undefined || member.state === 'removed') return 'unknown-user';
+  if (member.state !== 'active') return 'disabled';
+  if (member.expiresAt !== null && member.expiresAt <= now) return 'expired';
+  return isFrom(member.sources, address) ? undefined : 'network';
 }
 
 function versionOf({ dataVersion, clock }: AccountsTools): () => number {
@@ -81,26 +101,31 @@ async function views(
   const all = await projects.list();
   return all
     .filter((project) => project.state === 'active' && sees(project))
-    .map(({ id, name, partners }) => Object.freeze({ id, name, partners }));
+    .map(({ id, name, partners, settings: { quotaBytes } }) =>
+      Object.freeze({ id, name, partners, quotaBytes }),
+    );
 }
 
 async function memberPrincipal(tools: AccountsTools, member: Member): Promise<Principal> {
   const projects = await views(tools, ({ name }) => member.projects.includes(name));
-  return Object.freeze({ kind: 'member', id: member.id, name: member.name, projects });
+  const { id, name, quotaBytes, expiresAt } = member;
+  return Object.freeze({ kind: 'member', id, name, projects, quotaBytes, expiresAt });
 }
 
 async function findPartner(
   tools: AccountsTools,
   code: string,
   blob: string,
+  address: string,
 ): Promise<Principal | undefined> {
   const key = await tools.db
     .selectFrom('partner_key')
-    .select('id')
+    .select('sources')
     .where('partner', '=', code)
     .where('blob', '=', blob)
     .executeTakeFirst();
-  return key === undefined ? undefined : partnerPrincipal(tools, code);
+  if (key === undefined || !isFrom(networksOf(key.sources), address)) return undefined;
+  return partnerPrincipal(tools, code);
 }
 
 /** Undefined when its last key is gone or the partner was removed. `partner accept` may come before `partner add`. */
@@ -124,7 +149,7 @@ async function partnerPrincipal(
 }
 
 async function recordLogin(
-  { db, audit, members }: AccountsTools,
+  { db, audit, members, clock }: AccountsTools,
   entry: Parameters<Accounts['recordLogin']>[0],
 ): Promise<void> {
   const member = await members.find(entry.name);
@@ -138,12 +163,22 @@ async function recordLogin(
       : undefined;
   // The name of nobody is not written down: it may be a password, typed into the wrong field.
   const who = member?.id ?? partner?.partner ?? 'unknown';
+  const isKey = entry.method === 'publickey';
+  const unproven: LoginRefusal = isKey ? 'unknown-key' : 'wrong-password';
+  const why =
+    entry.refusal ??
+    (partner === undefined ? closed(member, entry.address, clock.now()) : undefined) ??
+    unproven;
   await db.transaction().execute((trx) =>
     audit.append(trx, {
       actor: who,
       action: entry.accepted ? 'login.accepted' : 'login.refused',
       object: who,
-      detail: { source: entry.source, method: entry.method },
+      detail: {
+        source: entry.source,
+        method: entry.method,
+        ...(entry.accepted ? {} : { reason: why }),
+      },
     }),
   );
 }

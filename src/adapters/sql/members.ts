@@ -9,10 +9,6 @@ import { beforeClaim } from './new-uploads.ts';
 import type { StoreTools } from './projects.ts';
 import type { Database, MemberTable } from './schema.ts';
 
-/** From the tenth wrong password in a row on: 30 s, doubled by each further one, at most ten minutes. */
-const lockMs = (failures: number): number =>
-  failures < 10 ? 0 : Math.min(30_000 * 2 ** (failures - 10), 600_000);
-
 export class SqlMembers implements Members {
   readonly #tools: StoreTools;
 
@@ -60,7 +56,7 @@ export class SqlMembers implements Members {
         .executeTakeFirst();
       const id = there?.id ?? newId();
       if (there === undefined) {
-        const row = { id, name, passwordHash: null, expiresAt: null, lockedUntil: null };
+        const row = { id, name, passwordHash: null, expiresAt: null };
         await trx
           .insertInto('member')
           .values({ ...row, removedAt: null, createdAt: clock.now() })
@@ -77,14 +73,13 @@ export class SqlMembers implements Members {
   }
 
   async #change(trx: Transaction<Database>, memberId: string, change: MemberChange): Promise<void> {
-    const { passwordHash, expiresAt, state } = change;
+    const { passwordHash, expiresAt, state, sources, quotaBytes } = change;
     const fields = {
       ...(passwordHash === undefined ? {} : { passwordHash }),
       ...(expiresAt === undefined ? {} : { expiresAt }),
       ...(state === undefined ? {} : { state }),
-      ...(change.unlock === true || passwordHash !== undefined
-        ? { failures: 0, lockedUntil: null }
-        : {}),
+      ...(sources === undefined ? {} : { sources: JSON.stringify(sources) }),
+      ...(quotaBytes === undefined ? {} : { quotaBytes }),
     };
     if (Object.keys(fields).length > 0) {
       await trx.updateTable('member').set(fields).where('id', '=', memberId).execute();
@@ -97,10 +92,12 @@ export class SqlMembers implements Members {
         .execute();
     }
     if (change.key !== undefined) {
+      const createdAt = this.#tools.clock.now();
+      const sources = JSON.stringify(change.key.sources ?? []);
       await trx
         .insertInto('member_key')
-        .values({ ...change.key, id: newId(), memberId, createdAt: this.#tools.clock.now() })
-        .onConflict((c) => c.doNothing())
+        .values({ ...change.key, sources, id: newId(), memberId, createdAt })
+        .onConflict((c) => c.columns(['memberId', 'fingerprint']).doUpdateSet({ sources }))
         .execute();
     }
   }
@@ -153,34 +150,6 @@ export class SqlMembers implements Members {
     });
   }
 
-  async countFailure(memberId: string): Promise<void> {
-    const { db, clock } = this.#tools;
-    await db.transaction().execute(async (trx) => {
-      const row = await trx
-        .updateTable('member')
-        .set((eb) => ({ failures: eb('failures', '+', 1) }))
-        .where('id', '=', memberId)
-        .returning('failures')
-        .executeTakeFirst();
-      const lock = lockMs(row?.failures ?? 0);
-      if (lock === 0) return;
-      await trx
-        .updateTable('member')
-        .set({ lockedUntil: clock.now() + lock })
-        .where('id', '=', memberId)
-        .execute();
-    });
-  }
-
-  async forgetFailures(memberId: string): Promise<void> {
-    await this.#tools.db
-      .updateTable('member')
-      .set({ failures: 0, lockedUntil: null })
-      .where('id', '=', memberId)
-      .where('failures', '>', 0)
-      .execute();
-  }
-
   async #read(row: Selectable<MemberTable>): Promise<Member> {
     const { db } = this.#tools;
     const projects = await db
@@ -190,24 +159,36 @@ export class SqlMembers implements Members {
       .where('memberId', '=', row.id)
       .orderBy('project.name')
       .execute();
-    const keys: readonly SshKey[] = await db
+    const keys = await db
       .selectFrom('member_key')
-      .select(['fingerprint', 'algorithm', 'blob', 'comment'])
+      .select(['fingerprint', 'algorithm', 'blob', 'comment', 'sources'])
       .where('memberId', '=', row.id)
       .orderBy('createdAt')
       .orderBy('id')
       .execute();
     const { removedAt: _, ...rest } = row;
-    return { ...rest, projects: projects.map((p) => p.name), keys };
+    return {
+      ...rest,
+      sources: networksOf(row.sources),
+      projects: projects.map((p) => p.name),
+      keys: keys.map((key): SshKey => ({ ...key, sources: networksOf(key.sources) })),
+    };
   }
 }
+
+/** The JSON of a `sources` column. */
+export const networksOf = (text: string): readonly string[] => JSON.parse(text) as string[];
 
 /** For the audit: what changed, without the secret. */
 const describe = (change: MemberChange): Record<string, unknown> => ({
   ...(change.projectIds === undefined ? {} : { projects: change.projectIds }),
   ...(change.passwordHash === undefined ? {} : { password: 'set' }),
-  ...(change.key === undefined ? {} : { fingerprint: change.key.fingerprint }),
+  ...(change.key === undefined
+    ? {}
+    : { fingerprint: change.key.fingerprint, keySources: change.key.sources ?? [] }),
   ...(change.expiresAt === undefined ? {} : { expiresAt: change.expiresAt }),
   ...(change.state === undefined ? {} : { state: change.state }),
-  ...(change.unlock === undefined ? {} : { unlocked: true }),
+  ...(change.unlocked === undefined ? {} : { unlocked: true }),
+  ...(change.sources === undefined ? {} : { sources: change.sources }),
+  ...(change.quotaBytes === undefined ? {} : { quotaBytes: change.quotaBytes }),
 });

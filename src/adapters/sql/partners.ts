@@ -5,6 +5,7 @@ import { AppError, errorCodes, type ErrorCode } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Partner, Partners } from '../../flow/ports/partners.ts';
 import type { AuditLog } from './audit.ts';
+import { networksOf } from './members.ts';
 import { newId } from './new-id.ts';
 import type { Database, PartnerTable } from './schema.ts';
 
@@ -48,13 +49,16 @@ export function createPartners(parts: Parts): Partners {
     accept: (code, key, actor) =>
       db.transaction().execute(async (trx) => {
         await ensureRow(parts, trx, code);
-        const values = { algorithm: key.algorithm, blob: key.blob };
+        const sources = JSON.stringify(key.sources ?? []);
+        const values = { algorithm: key.algorithm, blob: key.blob, sources };
         const old = await trx
           .updateTable('partner_key')
           .set(values)
           .where('partner', '=', code)
           .where('fingerprint', '=', key.fingerprint)
           .executeTakeFirst();
+        const detail = { fingerprint: key.fingerprint, sources: key.sources ?? [] };
+        await audit.append(trx, { actor, action: 'partner.accepted', object: code, detail });
         if (old.numUpdatedRows > 0n) return 'updated';
         await trx
           .insertInto('partner_key')
@@ -66,17 +70,17 @@ export function createPartners(parts: Parts): Partners {
             createdAt: parts.clock.now(),
           })
           .execute();
-        const detail = { fingerprint: key.fingerprint };
-        await audit.append(trx, { actor, action: 'partner.accepted', object: code, detail });
         return 'added';
       }),
-    acceptedKeys: (code) =>
-      db
-        .selectFrom('partner_key')
-        .select(['fingerprint', 'algorithm', 'blob'])
-        .where('partner', '=', code)
-        .orderBy('createdAt')
-        .execute(),
+    acceptedKeys: async (code) =>
+      (
+        await db
+          .selectFrom('partner_key')
+          .select(['fingerprint', 'algorithm', 'blob', 'sources'])
+          .where('partner', '=', code)
+          .orderBy('createdAt')
+          .execute()
+      ).map((key) => ({ ...key, sources: networksOf(key.sources) })),
     projects: (code) =>
       db
         .selectFrom('project')

@@ -13,7 +13,7 @@ import type { AuditLog } from './audit.ts';
 import { newId } from './new-id.ts';
 import type { Database, ProjectTable } from './schema.ts';
 
-const defaults: ProjectSettings = { directDicom: 'hold' };
+const defaults: ProjectSettings = { directDicom: 'hold', quotaBytes: null };
 
 export interface StoreTools {
   readonly db: Kysely<Database>;

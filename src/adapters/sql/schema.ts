@@ -15,6 +15,9 @@ export interface ProjectTable {
   profile: Default<string>;
   /** JSON object of what `project set` knows. */
   settings: Default<string>;
+  /** Why and since when nothing of the project may be removed; null when it may. */
+  holdReason: Default<string | null>;
+  heldAt: Default<number | null>;
   createdAt: number;
 }
 
@@ -30,9 +33,9 @@ export interface MemberTable {
   /** Argon2id in PHC form. */
   passwordHash: string | null;
   expiresAt: number | null;
-  /** Wrong logins since the last good one, and until when further ones are refused. */
-  failures: Default<number>;
-  lockedUntil: number | null;
+  /** JSON array of networks from which it may log in; [] from anywhere. */
+  sources: Default<string>;
+  quotaBytes: Default<number | null>;
   createdAt: number;
   removedAt: number | null;
 }
@@ -51,6 +54,8 @@ export interface MemberKeyTable {
   /** Base64 of the SSH wire form. */
   blob: string;
   comment: Default<string>;
+  /** As of the member. */
+  sources: Default<string>;
   createdAt: number;
 }
 
@@ -83,7 +88,22 @@ export interface PartnerKeyTable {
   fingerprint: string;
   algorithm: string;
   blob: string;
+  /** JSON array of networks; [] from anywhere. */
+  sources: Default<string>;
   createdAt: number;
+}
+
+/** What wrong logins from one source cost one user (port PenaltyStore). */
+export interface LoginPenaltyTable {
+  /** An IPv4 address or an IPv6 /64. */
+  source: string;
+  /** A keyed hash of the user name that was typed, which may be a password in the wrong field. */
+  who: string;
+  failures: number;
+  /** Nobody is let in until then, if it is enforced; forgotten some time after. */
+  endsAt: number;
+  enforced: number;
+  updatedAt: number;
 }
 
 export interface RecipientTable {
@@ -96,6 +116,8 @@ export interface RecipientTable {
   algorithm: string;
   armored: string;
   expiresAt: number | null;
+  /** The smallest number of days before its end of which a warning was given. */
+  warnedDays: Default<number | null>;
   createdAt: number;
   removedAt: number | null;
 }
@@ -164,6 +186,8 @@ export interface JobTable {
   attempts: Default<number>;
   workerDeaths: Default<number>;
   dueAt: number | null;
+  /** While it is queued, and only then: its place among its member's jobs, see core/upload's `queuePenalty`. */
+  rankAt: Default<number | null>;
   leaseOwner: string | null;
   leaseUntil: number | null;
   /** Grows with each lease; every commit of a worker says `where fence = mine`. */
@@ -273,6 +297,7 @@ export interface Database {
   member_key: MemberKeyTable;
   partner: PartnerTable;
   partner_key: PartnerKeyTable;
+  login_penalty: LoginPenaltyTable;
   recipient: RecipientTable;
   upload: UploadTable;
   job: JobTable;

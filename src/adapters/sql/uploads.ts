@@ -201,7 +201,6 @@ async function adoptDirect(
       state: 'removed',
       passwordHash: null,
       expiresAt: null,
-      lockedUntil: null,
       createdAt: parts.clock.now(),
       removedAt: parts.clock.now(),
     })

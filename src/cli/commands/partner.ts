@@ -1,7 +1,7 @@
 // `clubhouse partner`: the partner institutions and their servers.
 
 import type { PartnerView } from '../../app.ts';
-import { onApp, readInput, type Noun } from '../context.ts';
+import { onApp, readInput, readNetworks, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
 
 const toJson = (partner: PartnerView): object => ({
@@ -121,10 +121,20 @@ export const partnerCommand: Noun = {
               ...needed,
               describe: "The partner's replicator_ed25519.pub; - is standard input",
             })
+            .option('from', {
+              type: 'string',
+              array: true,
+              requiresArg: true,
+              describe: 'Network from which this key opens, e.g. 192.0.2.0/24, or any',
+            })
             .example('$0 partner accept UMHS --key replicator_ed25519.pub', ''),
         onApp(async (app, args) => {
           const text = (await readInput(args.key)).toString('utf8');
-          const { key, result } = await app.partners.accept(args.code, text);
+          const { key, result } = await app.partners.accept(
+            args.code,
+            text,
+            readNetworks(args.from),
+          );
           const what = result === 'added' ? 'Accepted' : 'It was accepted already:';
           print(`${what} the key ${key.fingerprint}; ${args.code} logs in here as ${args.code}.`);
         }),

@@ -1,7 +1,8 @@
 // `clubhouse project`: the collaborations.
 
 import type { Project } from '../../app.ts';
-import { manyOf, onApp, readProfileOption, type Noun } from '../context.ts';
+import { sizeText } from '../../core/sizes.ts';
+import { manyOf, onApp, readProfileOption, readSize, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable } from '../output.ts';
 
 const toJson = (project: Project): object => ({
@@ -21,6 +22,12 @@ const profileOption = {
   describe: 'Name of a profile, or a YAML file, which is copied to config/profiles',
 } as const;
 
+const quotaOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'Room for everything in its folders, e.g. 500GB, or none',
+} as const;
+
 export const projectCommand: Noun = {
   builder: (y) =>
     y
@@ -37,6 +44,7 @@ export const projectCommand: Noun = {
               requiresArg: true,
               describe: 'Code of a partner; may be repeated',
             })
+            .option('quota', quotaOption)
             .example('$0 project add brain --profile basic --partner UMHS', ''),
         onApp(async (app, args) => {
           const profile = await readProfileOption(app, args.profile, args.name);
@@ -44,6 +52,7 @@ export const projectCommand: Noun = {
             name: args.name,
             ...(profile === undefined ? {} : { profile }),
             partners: manyOf(args.partner),
+            ...(args.quota === undefined ? {} : { settings: { quotaBytes: readSize(args.quota) } }),
           });
           print(`${isNew ? 'Added' : 'It was there; updated'} ${say(project)}.`);
         }),
@@ -74,6 +83,8 @@ export const projectCommand: Noun = {
           const project = await app.projects.show(args.name);
           if (args.json) return printJson(toJson(project));
           print(`${say(project)}; ${project.state}; made ${iso(project.createdAt)}`);
+          const { quotaBytes } = project.settings;
+          if (quotaBytes !== null) print(`quota ${sizeText(quotaBytes)} for all of its folders`);
           return print(
             `DICOM put into the shared folder as it is: ${project.settings.directDicom}`,
           );
@@ -92,17 +103,20 @@ export const projectCommand: Noun = {
               choices: ['hold', 'allow'] as const,
               describe: 'DICOM that is put into the shared folder as it is',
             })
+            .option('quota', quotaOption)
             .example('$0 project set brain --profile research-ct-mr', '')
-            .example('$0 project set phantom --direct-dicom allow', ''),
+            .example('$0 project set phantom --direct-dicom allow', '')
+            .example('$0 project set brain --quota 500GB', ''),
         onApp(async (app, args) => {
           const profile = await readProfileOption(app, args.profile, args.name);
           const project = await app.projects.set(args.name, {
             ...(profile === undefined ? {} : { profile }),
             addPartners: manyOf(args.addPartner),
             removePartners: manyOf(args.removePartner),
-            ...(args.directDicom === undefined
-              ? {}
-              : { settings: { directDicom: args.directDicom } }),
+            settings: {
+              ...(args.directDicom === undefined ? {} : { directDicom: args.directDicom }),
+              ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),
+            },
           });
           print(`Changed ${say(project)}.`);
         }),

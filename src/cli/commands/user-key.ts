@@ -1,6 +1,6 @@
 // `clubhouse user key`: the SSH keys with which a member logs in.
 
-import { onApp, readInput, type Command } from '../context.ts';
+import { onApp, readInput, readNetworks, type Command } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
 
 const nameOption = { type: 'string', demandOption: true, describe: 'Name of the account' } as const;
@@ -22,10 +22,17 @@ export const userKeyCommand: Command = {
               requiresArg: true,
               describe: 'File with an SSH public key; - is standard input',
             })
-            .example('$0 user key add alice --key alice.pub', ''),
+            .option('from', {
+              type: 'string',
+              array: true,
+              requiresArg: true,
+              describe: 'Network from which this key opens, e.g. 192.0.2.0/24, or any',
+            })
+            .example('$0 user key add alice --key alice.pub', '')
+            .example('$0 user key add alice --key alice.pub --from 192.0.2.0/24', ''),
         onApp(async (app, args) => {
           const text = (await readInput(args.key)).toString('utf8');
-          const { key, isNew } = await app.members.addKey(args.name, text);
+          const { key, isNew } = await app.members.addKey(args.name, text, readNetworks(args.from));
           const what = isNew ? 'Added the key' : 'It was there already: the key';
           print(`${what} ${key.fingerprint} of user ${args.name}.`);
         }),
@@ -40,15 +47,21 @@ export const userKeyCommand: Command = {
             .example('$0 user key list alice', ''),
         onApp(async (app, args) => {
           const { keys } = await app.members.show(args.name);
-          const shown = keys.map(({ fingerprint, algorithm, comment }) => ({
+          const shown = keys.map(({ fingerprint, algorithm, comment, sources }) => ({
             fingerprint,
             algorithm,
             comment,
+            from: sources ?? [],
           }));
           if (args.json) return printJson(shown);
           return printTable(
-            ['FINGERPRINT', 'ALGORITHM', 'COMMENT'],
-            shown.map((key) => [key.fingerprint, key.algorithm, key.comment]),
+            ['FINGERPRINT', 'ALGORITHM', 'FROM', 'COMMENT'],
+            shown.map((key) => [
+              key.fingerprint,
+              key.algorithm,
+              key.from.length === 0 ? 'any' : key.from.join(' '),
+              key.comment,
+            ]),
             `User ${args.name} has no keys.`,
           );
         }),

@@ -1,20 +1,33 @@
 // `clubhouse user`: the members' accounts.
 
-import type { App, MemberView } from '../../app.ts';
-import { manyOf, onApp, readDate, readInput, readPassword, type Noun } from '../context.ts';
+import type { App, MemberLimits, MemberView } from '../../app.ts';
+import { sizeText } from '../../core/sizes.ts';
+import {
+  manyOf,
+  onApp,
+  readDate,
+  readInput,
+  readNetworks,
+  readPassword,
+  readSize,
+  type Noun,
+} from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError, warn } from '../output.ts';
 import { userKeyCommand } from './user-key.ts';
 import { welcomeText } from './user-welcome.ts';
 
 const toJson = (member: MemberView): object => ({
   ...member,
-  keys: member.keys.map(({ fingerprint, algorithm, comment }) => ({
+  keys: member.keys.map(({ fingerprint, algorithm, comment, sources }) => ({
     fingerprint,
     algorithm,
     comment,
+    from: sources ?? [],
   })),
   expiresAt: iso(member.expiresAt),
-  lockedUntil: iso(member.lockedUntil),
+  from: member.sources,
+  sources: undefined,
+  locks: member.locks.map(({ source, until }) => ({ source, until: iso(until) })),
   createdAt: iso(member.createdAt),
 });
 
@@ -25,6 +38,47 @@ const stdinOption = {
   default: false,
   describe: 'Read the password from standard input',
 } as const;
+
+const limitOptions = {
+  expires: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Last day of the account, e.g. 2026-12-31, or never',
+  },
+  from: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    describe: 'Network from which it logs in, e.g. 192.0.2.0/24, or any; may be repeated',
+  },
+  quota: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Room for its own folders, e.g. 50GB, or none',
+  },
+} as const;
+
+function limitsIn(args: {
+  readonly expires: string | undefined;
+  readonly from: readonly string[] | undefined;
+  readonly quota: string | undefined;
+}): MemberLimits {
+  const sources = readNetworks(args.from);
+  return {
+    ...(args.expires === undefined ? {} : { expiresAt: readDate(args.expires) }),
+    ...(sources === undefined ? {} : { sources }),
+    ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),
+  };
+}
+
+/** Only what is out of the ordinary. */
+function tellLimits(member: MemberView): void {
+  if (member.sources.length > 0) print(`logs in from ${member.sources.join(' ')} alone`);
+  if (member.quotaBytes !== null) print(`quota ${sizeText(member.quotaBytes)}`);
+  if (member.expiresAt !== null && member.expiresAt <= Date.now()) {
+    print('It has expired; user set --expires lets it in again.');
+  }
+}
 
 const waysIn = (member: MemberView): string => {
   const keys = member.keys.length === 1 ? '1 key' : `${member.keys.length} keys`;
@@ -77,11 +131,7 @@ export const userCommand: Noun = {
               describe: 'File with an SSH public key; - is standard input',
             })
             .option('password-stdin', stdinOption)
-            .option('expires', {
-              type: 'string',
-              requiresArg: true,
-              describe: 'Last day of the account, e.g. 2026-12-31, or never',
-            })
+            .options(limitOptions)
             .example('$0 user add alice --project brain --key alice.pub', '')
             .example('$0 user add bob --project brain', 'asks for a password on the terminal')
             .example('$0 user add bob --project brain --password-stdin < secret.txt', ''),
@@ -97,16 +147,36 @@ export const userCommand: Noun = {
             projects: manyOf(args.project),
             ...(key === undefined ? {} : { key: key.toString('utf8') }),
             ...(password === undefined ? {} : { password }),
-            ...(args.expires === undefined ? {} : { expiresAt: readDate(args.expires) }),
+            ...limitsIn(args),
           });
           const what = isNew ? 'Added' : 'It was there; updated';
           print(
             `${what} user ${member.name}: projects ${member.projects.join(', ')}; ${waysIn(member)}.`,
           );
+          tellLimits(member);
           if (member.state === 'disabled') print('It is disabled; user enable lets it in again.');
           if (member.keys.length === 0 && !member.hasPassword) {
             print('It cannot log in yet: clubhouse user passwd, or user key add.');
           }
+        }),
+      )
+      .command(
+        'set <name>',
+        'Change until when, from where and with how much room it is used',
+        (a) =>
+          a
+            .positional('name', nameOption)
+            .options(limitOptions)
+            .example('$0 user set alice --from 192.0.2.0/24 --quota 50GB', '')
+            .example('$0 user set alice --from any --quota none --expires never', ''),
+        onApp(async (app, args) => {
+          const limits = limitsIn(args);
+          if (Object.keys(limits).length === 0) {
+            throw new UsageError('what is to change? --expires, --from or --quota');
+          }
+          const member = await app.members.set(args.name, limits);
+          print(`Changed user ${member.name}.`);
+          tellLimits(member);
         }),
       )
       .command(
@@ -142,9 +212,13 @@ export const userCommand: Noun = {
           if (args.json) return printJson(toJson(member));
           print(`user ${member.name}: ${member.state}; projects ${member.projects.join(', ')}`);
           print(`expires ${iso(member.expiresAt) ?? 'never'}; ${waysIn(member)}`);
-          if (member.lockedUntil !== null) print(`locked until ${iso(member.lockedUntil)}`);
+          tellLimits(member);
+          for (const { source, until } of member.locks) {
+            print(`wrong passwords from ${source}: no password from there until ${iso(until)}`);
+          }
           for (const key of member.keys) {
-            print(`key ${key.fingerprint} ${key.algorithm} ${key.comment}`.trimEnd());
+            const from = key.sources?.length ? ` from ${key.sources.join(' ')}` : '';
+            print(`key ${key.fingerprint} ${key.algorithm} ${key.comment}`.trimEnd() + from);
           }
         }),
       )
@@ -216,6 +290,6 @@ export const userCommand: Noun = {
       .command(userKeyCommand)
       .demandCommand(
         1,
-        'user add, list, show, disable, enable, passwd, unlock, remove, welcome or key?',
+        'user add, set, list, show, disable, enable, passwd, unlock, remove, welcome or key?',
       ),
 };

@@ -3,20 +3,34 @@
 import { checkName } from '../../core/codes.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Member, MemberChange, SshKey } from '../ports/directory.ts';
-import { knownSites, needMember, needProject, type AdminParts } from './parts.ts';
+import { knownSites, needMember, needNetworks, needProject, type AdminParts } from './parts.ts';
 
-export type MemberView = Omit<Member, 'passwordHash'> & { readonly hasPassword: boolean };
+export type MemberView = Omit<Member, 'passwordHash'> & {
+  readonly hasPassword: boolean;
+  /** Too many wrong passwords from `source`: passwords from there are refused until then. */
+  readonly locks: readonly { readonly source: string; readonly until: number }[];
+};
+
+/** What an account may have beside its projects and keys; what is undefined stays as it is. */
+export interface MemberLimits {
+  readonly expiresAt?: number | null;
+  /** Networks from which it may log in; none: from anywhere. */
+  readonly sources?: readonly string[];
+  readonly quotaBytes?: number | null;
+}
 
 export interface MemberAdmin {
   /** Makes the account, or changes the one that is there: projects and keys are added to what it has. */
-  add(request: {
-    readonly name: string;
-    readonly projects: readonly string[];
-    /** Text of a public key file. */
-    readonly key?: string;
-    readonly password?: string;
-    readonly expiresAt?: number | null;
-  }): Promise<{ readonly member: MemberView; readonly isNew: boolean }>;
+  add(
+    request: {
+      readonly name: string;
+      readonly projects: readonly string[];
+      /** Text of a public key file. */
+      readonly key?: string;
+      readonly password?: string;
+    } & MemberLimits,
+  ): Promise<{ readonly member: MemberView; readonly isNew: boolean }>;
+  set(name: string, limits: MemberLimits): Promise<MemberView>;
   list(): Promise<readonly MemberView[]>;
   show(name: string): Promise<MemberView>;
   setState(name: string, state: 'active' | 'disabled'): Promise<MemberView>;
@@ -24,31 +38,43 @@ export interface MemberAdmin {
   unlock(name: string): Promise<MemberView>;
   /** Ends the account and moves its folders away; the name is free then and inherits nothing. */
   remove(name: string): Promise<{ readonly id: string; readonly withdrawn: number }>;
-  addKey(name: string, text: string): Promise<{ readonly key: SshKey; readonly isNew: boolean }>;
+  /** `sources` undefined: as the key's line says with from="…", else from anywhere. */
+  addKey(
+    name: string,
+    text: string,
+    sources?: readonly string[],
+  ): Promise<{ readonly key: SshKey; readonly isNew: boolean }>;
   /** NOT_FOUND when the member has no such key. */
   removeKey(name: string, fingerprint: string): Promise<void>;
 }
 
 export function createMemberAdmin(parts: AdminParts): MemberAdmin {
-  const { members } = parts;
+  const { members, penalties } = parts;
   const change = async (name: string, wanted: MemberChange): Promise<MemberView> =>
-    view((await members.put((await needMember(parts, name)).name, wanted)).member);
+    view(parts, (await members.put((await needMember(parts, name)).name, wanted)).member);
   return {
     add: (request) => addMember(parts, request),
-    list: async () => (await members.list()).map(view),
-    show: async (name) => view(await needMember(parts, name)),
+    set: (name, limits) => change(name, checked(limits)),
+    list: async () => Promise.all((await members.list()).map((member) => view(parts, member))),
+    show: async (name) => view(parts, await needMember(parts, name)),
     setState: (name, state) => change(name, { state }),
     setPassword: async (name, password) => {
       await needMember(parts, name);
-      return change(name, { passwordHash: await hashPassword(parts, password) });
+      const passwordHash = await hashPassword(parts, password);
+      await penalties.forget(name);
+      return change(name, { passwordHash });
     },
-    unlock: (name) => change(name, { unlock: true }),
+    unlock: async (name) => {
+      await needMember(parts, name);
+      await penalties.forget(name);
+      return change(name, { unlocked: true });
+    },
     remove: (name) => removeMember(parts, name),
-    addKey: async (name, text) => {
-      const key = parts.sshKeys.parse(text);
+    addKey: async (name, text, sources) => {
+      const key = readKey(parts, text, sources);
       const member = await needMember(parts, name);
       const isNew = !member.keys.some((one) => one.fingerprint === key.fingerprint);
-      if (isNew) await members.put(member.name, { key });
+      if (isNew || key.sources !== undefined) await members.put(member.name, { key });
       return { key, isNew };
     },
     removeKey: async (name, fingerprint) => {
@@ -72,7 +98,7 @@ async function addMember(
     }
   }
   const projects = await Promise.all(request.projects.map((name) => needProject(parts, name)));
-  const key = request.key === undefined ? undefined : parts.sshKeys.parse(request.key);
+  const key = request.key === undefined ? undefined : readKey(parts, request.key);
   const passwordHash =
     request.password === undefined ? undefined : await hashPassword(parts, request.password);
   const before = new Set(there?.projects);
@@ -85,13 +111,14 @@ async function addMember(
     projectIds: projects.map((project) => project.id),
     ...(key === undefined ? {} : { key }),
     ...(passwordHash === undefined ? {} : { passwordHash }),
-    ...(request.expiresAt === undefined ? {} : { expiresAt: request.expiresAt }),
+    ...checked(request),
   });
+  if (passwordHash !== undefined) await parts.penalties.forget(request.name);
   for (const project of member.projects) {
     await parts.files.ensureFolder(`ji_${project}/${member.name}/gpg`);
     await parts.files.ensureFolder(`ji_${project}/${member.name}/receipts`);
   }
-  return { member: view(member), isNew };
+  return { member: await view(parts, member), isNew };
 }
 
 async function removeMember(
@@ -111,7 +138,26 @@ async function hashPassword(parts: AdminParts, password: string): Promise<string
   return parts.passwords.hash(password);
 }
 
-const view = ({ passwordHash, ...rest }: Member): MemberView => ({
-  ...rest,
-  hasPassword: passwordHash !== null,
+const checked = ({ expiresAt, sources, quotaBytes }: MemberLimits): MemberLimits => ({
+  ...(expiresAt === undefined ? {} : { expiresAt }),
+  ...(sources === undefined ? {} : { sources: needNetworks(sources) }),
+  ...(quotaBytes === undefined ? {} : { quotaBytes }),
 });
+
+function readKey(parts: AdminParts, text: string, sources?: readonly string[]): SshKey {
+  const key = parts.sshKeys.parse(text);
+  const from = sources ?? key.sources;
+  return from === undefined ? key : { ...key, sources: needNetworks(from) };
+}
+
+async function view(
+  { penalties, clock }: AdminParts,
+  { passwordHash, ...rest }: Member,
+): Promise<MemberView> {
+  const locks = await penalties.of(rest.name, clock.now());
+  return {
+    ...rest,
+    hasPassword: passwordHash !== null,
+    locks: locks.map(({ source, endsAt }) => ({ source, until: endsAt })),
+  };
+}

@@ -3,7 +3,7 @@
 import { AppError } from '../../core/errors.ts';
 import type { SshKey } from '../ports/directory.ts';
 import type { Partner, PartnerKey, Verify } from '../ports/partners.ts';
-import type { AdminParts } from './parts.ts';
+import { needNetworks, type AdminParts } from './parts.ts';
 import { checkPartner } from './projects.ts';
 
 export interface PartnerView extends Partner {
@@ -29,6 +29,8 @@ export interface PartnerAdmin {
   accept(
     code: string,
     key: string,
+    /** Networks from which it opens; undefined: as the key's line says with from="…", else from anywhere. */
+    sources?: readonly string[],
   ): Promise<{ readonly key: SshKey; readonly result: 'added' | 'updated' }>;
 }
 
@@ -60,11 +62,13 @@ export function createPartnerAdmin(parts: AdminParts, actor: string): PartnerAdm
       );
     },
     remove: (code) => partners.remove(code, actor),
-    accept: async (code, text) => {
+    accept: async (code, text, sources) => {
       await checkPartner(parts, code);
       const key = parts.sshKeys.parse(text);
       const { fingerprint, algorithm, blob } = key;
-      return { key, result: await partners.accept(code, { fingerprint, algorithm, blob }, actor) };
+      const from = needNetworks(sources ?? key.sources ?? []);
+      const accepted = { fingerprint, algorithm, blob, sources: from };
+      return { key, result: await partners.accept(code, accepted, actor) };
     },
   };
 }

@@ -1,6 +1,7 @@
 // What the administration works with, and the look-ups that all of it needs.
 
 import { AppError } from '../../core/errors.ts';
+import { parseNetwork } from '../../core/networks.ts';
 import type { Clock } from '../ports/clock.ts';
 import type {
   InstanceFiles,
@@ -13,6 +14,7 @@ import type {
   SshKeys,
 } from '../ports/directory.ts';
 import type { Partners } from '../ports/partners.ts';
+import type { PenaltyStore } from '../ports/penalties.ts';
 import type { RecipientKeys } from '../ports/recipient-keys.ts';
 
 export interface AdminParts {
@@ -26,6 +28,7 @@ export interface AdminParts {
   readonly partners: Partners;
   readonly recipientKeys: RecipientKeys;
   readonly passwords: Passwords;
+  readonly penalties: PenaltyStore;
   readonly sshKeys: SshKeys;
   readonly files: InstanceFiles;
   readonly clock: Clock;
@@ -37,6 +40,16 @@ export async function knownSites({ site, projects, partners }: AdminParts): Prom
   const added = (await partners.list()).map((partner) => partner.code);
   return [...new Set([site, ...named, ...added])];
 }
+
+/** Networks as they are kept. Throws BAD_INPUT. */
+export const needNetworks = (texts: readonly string[]): readonly string[] =>
+  texts.map((text) => {
+    const network = parseNetwork(text);
+    if (network !== undefined) return network;
+    throw new AppError('BAD_INPUT', {
+      detail: `${text} is no network; write 192.0.2.0/24 or 2001:db8::/32, with zeros behind the prefix`,
+    });
+  });
 
 /** Throws NOT_FOUND. */
 export async function needProject(parts: AdminParts, name: string): Promise<Project> {

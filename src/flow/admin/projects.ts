@@ -12,6 +12,7 @@ export interface ProjectAdmin {
     readonly name: string;
     readonly profile?: string;
     readonly partners: readonly string[];
+    readonly settings?: Partial<ProjectSettings>;
   }): Promise<{ readonly project: Project; readonly isNew: boolean }>;
   list(): Promise<readonly Project[]>;
   show(name: string): Promise<Project>;
@@ -62,6 +63,7 @@ async function addProject(
     state: 'active',
     addPartners: partners,
     ...(request.profile === undefined ? {} : { profile: request.profile }),
+    ...(request.settings === undefined ? {} : { settings: request.settings }),
   });
   await makeFolders(parts, result.project);
   return result;

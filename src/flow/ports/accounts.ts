@@ -5,6 +5,8 @@ export interface ProjectView {
   readonly name: string;
   /** Codes of the project's partners. */
   readonly partners: readonly string[];
+  /** Room for everything in its folders; null or undefined: no limit. */
+  readonly quotaBytes?: number | null;
 }
 
 /** Somebody who is logged in. Frozen: ask `current` again for what changed since. */
@@ -14,6 +16,10 @@ export type Principal =
       readonly id: string;
       readonly name: string;
       readonly projects: readonly ProjectView[];
+      /** Room for everything in its own folders; null or undefined: no limit. */
+      readonly quotaBytes?: number | null;
+      /** When the account ends; null or undefined: never. */
+      readonly expiresAt?: number | null;
     }
   /** The partner's replicator: sees the incoming folders of its own code in the projects that name it. */
   | {
@@ -24,20 +30,58 @@ export type Principal =
       readonly projects: readonly ProjectView[];
     };
 
+/** Why a login was refused, for the audit alone: the client hears the same in each case. */
+export type LoginRefusal =
+  | 'unknown-user'
+  | 'disabled'
+  | 'expired'
+  | 'network'
+  | 'wrong-password'
+  | 'unknown-key'
+  /** Too many wrong passwords from there for this user. */
+  | 'penalty'
+  /** The user has as many connections as one may have. */
+  | 'connections';
+
+/** What is refused before anybody is known, or below a login, and is counted instead of listed. */
+export type RefusalKind =
+  /** Too many connections that did not log in yet: dropped at random, or over the limit. */
+  | 'startups'
+  | 'connections'
+  | 'grace'
+  /** Refused logins beyond those that are listed one by one. */
+  | 'logins'
+  | 'channels'
+  /** Shell, command, forwarding and the like. */
+  | 'services'
+  | 'malformed';
+
+/** `address` is the client's, as the socket says it: an account or a key may be bound to networks. */
 export interface Accounts {
   /** The principal, or undefined. An unknown user costs as much time as a wrong password. */
-  verifyPassword(name: string, password: string): Promise<Principal | undefined>;
+  verifyPassword(name: string, password: string, address: string): Promise<Principal | undefined>;
   /** Who may log in with this key: `blob` is the key in SSH wire form (RFC 4253 §6.6). Says nothing about a signature. */
-  findByKey(name: string, blob: Uint8Array): Promise<Principal | undefined>;
-  /** As it is now; undefined once disabled, removed or expired. */
-  current(principal: Principal): Promise<Principal | undefined>;
+  findByKey(name: string, blob: Uint8Array, address: string): Promise<Principal | undefined>;
+  /** As it is now; undefined once disabled, removed, expired, or not to be used from there any more. */
+  current(principal: Principal, address: string): Promise<Principal | undefined>;
   /** Grows whenever any process changed accounts or projects; cheap enough for every second. */
   version(): number;
-  /** For the audit: one entry a login or a refusal; source is the client's address. */
+  /** For the audit: one entry a login or a refusal. */
   recordLogin(entry: {
     readonly name: string;
+    /** The network that the client's address counts as. */
     readonly source: string;
+    readonly address: string;
     readonly method: 'password' | 'publickey' | 'none';
     readonly accepted: boolean;
+    /** What the server knows of the reason; the rest the accounts find out. */
+    readonly refusal?: LoginRefusal;
+  }): Promise<void>;
+  /** One entry for many refusals of a kind: how often, and from how many sources, of which the one with the most is named. */
+  recordRefusals(entry: {
+    readonly kind: RefusalKind;
+    readonly count: number;
+    readonly sources: number;
+    readonly most: string;
   }): Promise<void>;
 }

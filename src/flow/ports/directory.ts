@@ -4,6 +4,8 @@
 export interface ProjectSettings {
   /** What becomes of DICOM that is put into the outgoing folder as it is (SPEC 3): held as a slip, or passed on. */
   readonly directDicom: 'hold' | 'allow';
+  /** Room for everything that lies in the project's folders; null: no limit. */
+  readonly quotaBytes: number | null;
 }
 
 export interface Project {
@@ -45,6 +47,8 @@ export interface SshKey {
   /** Base64 of the SSH wire form (RFC 4253 §6.6). */
   readonly blob: string;
   readonly comment: string;
+  /** Networks from which this key opens; empty or undefined: from anywhere. */
+  readonly sources?: readonly string[];
 }
 
 export interface Member {
@@ -57,8 +61,10 @@ export interface Member {
   readonly passwordHash: string | null;
   readonly keys: readonly SshKey[];
   readonly expiresAt: number | null;
-  readonly failures: number;
-  readonly lockedUntil: number | null;
+  /** Networks from which it may log in; empty: from anywhere. */
+  readonly sources: readonly string[];
+  /** Room for everything in its own folders, in all projects together; null: no limit. */
+  readonly quotaBytes: number | null;
   readonly createdAt: number;
 }
 
@@ -69,8 +75,10 @@ export interface MemberChange {
   /** null: never. */
   readonly expiresAt?: number | null;
   readonly state?: 'active' | 'disabled';
-  /** Forgets wrong logins and the lock they brought. */
-  readonly unlock?: true;
+  readonly sources?: readonly string[];
+  readonly quotaBytes?: number | null;
+  /** For the audit: penalties for wrong logins were taken back. */
+  readonly unlocked?: true;
 }
 
 export interface Members {
@@ -90,9 +98,6 @@ export interface Members {
    * folder moves away: their number is returned.
    */
   remove(memberId: string): Promise<{ readonly withdrawn: number }>;
-  /** One more wrong password; from the tenth on, further ones are refused for a while. */
-  countFailure(memberId: string): Promise<void>;
-  forgetFailures(memberId: string): Promise<void>;
 }
 
 export interface Recipient {

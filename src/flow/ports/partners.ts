@@ -31,6 +31,8 @@ export interface PartnerKey {
   readonly algorithm: string;
   /** Base64 of the key in SSH wire form (RFC 4253 §6.6). */
   readonly blob: string;
+  /** Networks from which it opens; empty or undefined: from anywhere. */
+  readonly sources?: readonly string[];
 }
 
 /** Each call that changes something writes its audit entry in the same transaction. `actor` is `cli` or `server`. */
