@@ -2,7 +2,17 @@
 // Everything is 0700/0600, whatever the umask of the shell.
 
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AppError } from '../core/errors.ts';
 import type { InstancePaths } from '../core/instance.ts';
@@ -16,8 +26,21 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-const makePrivate = async (path: string): Promise<void> => {
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+/** Step by step: mkdir's own `recursive` never ends in /proc, where nothing can be made and nothing says so. */
+async function makeWithParents(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || (await exists(dirname(path)))) throw error;
+    await makeWithParents(dirname(path));
+    await mkdir(path, { mode: 0o700 });
+  }
+}
+
+const makePrivate = (path: string): Promise<void> =>
+  makeWithParents(path).catch((cause: NodeJS.ErrnoException) => {
     const code = cause.code ?? 'unknown';
     const why = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file is in its place' : code;
     throw new AppError('STORAGE_FAILED', {
@@ -25,7 +48,6 @@ const makePrivate = async (path: string): Promise<void> => {
       detail: `the folder ${path} cannot be made: ${why}`,
     });
   });
-};
 
 /** Makes the folders that every instance has; those that are there stay. */
 export async function ensureInstanceFolders(paths: InstancePaths): Promise<void> {

@@ -55,6 +55,16 @@ await t.test(
   },
 );
 
+await t.test('where no instance can be made, init says so and ends', async (t) => {
+  await writeFile(join(home, 'a-file'), '');
+  for (const place of ['/proc/clubhouse/site', join(home, 'a-file', 'site')]) {
+    const done = await here(['--home', place, 'init', '--site', 'PUHSC']);
+    t.match(done, { code: 1, err: /^clubhouse: the folder .* cannot be made: .*\n$/ }, place);
+    await t.rejects(stat(place), 'nothing was made');
+  }
+  await rm(join(home, 'a-file'));
+});
+
 await t.test('projects and users: add makes or updates, and says which', async (t) => {
   await writeFile(join(home, 'alice.pub'), publicKey.public);
   const added = await clubhouse(['project', 'add', 'brain', '--partner', 'UMHS']);
