@@ -84,6 +84,15 @@ function matches(name: string, pattern: string): boolean {
 export const backOffMs = (attempt: number): number =>
   Math.min(5_000 * 4 ** Math.max(0, attempt - 1), 3_600_000);
 
+/**
+ * Small before large among the files of one sender: each takes its turn as if it had come later by a millisecond for each of
+ * so many bytes, up to ten minutes. So a slice passes a zip, and no zip waits longer than that for younger slices.
+ */
+export const queuePenalty = { bytesPerMs: 1024, mostMs: 600_000 } as const;
+
+/** What is larger may keep a worker thread for minutes; when they have all of them, one more is there for the others. */
+export const largeBytes = 64 * 1024 * 1024;
+
 /** Tries before a job is `failed`, and before an input that ends its worker is `held: poison`. */
 export const maximumAttempts = 8;
 export const maximumWorkerDeaths = 2;

@@ -5,7 +5,7 @@ import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import { backOffMs, maximumAttempts, maximumWorkerDeaths } from '../core/upload.ts';
 import { finish, publishDirect, publishSealed, type PublishParts } from './publish.ts';
 import type { Clock, Log } from './ports/clock.ts';
-import type { ClaimedJob, Ending, ProjectFacts } from './ports/jobs.ts';
+import type { ClaimedJob, Ending, JobStore, ProjectFacts } from './ports/jobs.ts';
 import type {
   ProcessLimits,
   ProcessOutcome,
@@ -35,9 +35,9 @@ export const leaseMs = 60_000;
  */
 export async function takeNext(
   parts: RunParts,
-  lastServed: Map<string, number>,
+  turn: Parameters<JobStore['nextDue']>[1],
 ): Promise<{ readonly job: ClaimedJob | undefined } | undefined> {
-  const due = await parts.jobs.nextDue(parts.clock.now(), lastServed);
+  const due = await parts.jobs.nextDue(parts.clock.now(), turn);
   if (due === undefined) return undefined;
   if (due.partner === '') {
     await parts.jobs.wait(due.id, 'no-partner');
@@ -51,7 +51,6 @@ export async function takeNext(
     }
   }
   const job = await parts.gate.hold([due.path], () => claim(parts, due));
-  if (job !== undefined) lastServed.set(due.memberId, parts.clock.now());
   return { job };
 }
 

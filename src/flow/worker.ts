@@ -4,8 +4,9 @@
 import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import type { ReceiptStore, Waiting } from './ports/jobs.ts';
 import { writeReceipts } from './receipts.ts';
-import { runJob, takeNext, type RunParts } from './run-job.ts';
+import type { RunParts } from './run-job.ts';
 import { settleDue } from './settle.ts';
+import { createSlots } from './slots.ts';
 import { recover, sweep, type SweepSettings } from './sweep.ts';
 
 export interface WorkerParts extends RunParts {
@@ -37,65 +38,20 @@ const sweepEveryMs = 30_000;
 export function createWorker(parts: WorkerParts): Worker {
   const stopping = new AbortController();
   const abandoning = new AbortController();
-  const running = new Set<Promise<void>>();
-  const lastServed = new Map<string, number>();
   let looping: Promise<unknown> = Promise.resolve();
   let kicked = new AbortController();
-  let version = parts.dataVersion();
-  let wokenAt = Number.NEGATIVE_INFINITY;
-  let sweptAt = parts.clock.now();
 
   const kick = (): void => {
     kicked.abort();
     kicked = new AbortController();
   };
-
-  const wake = async (): Promise<void> => {
-    const now = parts.clock.now();
-    const seen = parts.dataVersion();
-    if (seen === version && now - wokenAt < wakeEveryMs) return;
-    version = seen;
-    wokenAt = now;
-    await wakeWaiting(parts);
-  };
-
-  const fill = async (): Promise<boolean> => {
-    let hasMoved = false;
-    while (running.size < parts.processor.width && !stopping.signal.aborted) {
-      const taken = await takeNext(parts, lastServed);
-      if (taken === undefined) break;
-      hasMoved = true;
-      if (taken.job === undefined) continue;
-      const work = runJob(parts, taken.job, abandoning.signal);
-      running.add(work);
-      void forget(work);
-    }
-    return hasMoved;
-  };
-
-  const forget = async (work: Promise<void>): Promise<void> => {
-    try {
-      await work;
-    } catch (error) {
-      tell(parts, error, 'a job could not be ended; the sweep takes it over');
-    } finally {
-      running.delete(work);
-      kick();
-    }
-  };
-
-  /** Everything but the jobs themselves. */
-  const tend = async (): Promise<boolean> => {
-    const settled = await settleDue(parts);
-    await wake();
-    if (settled > 0) kick();
-    const written = await writeReceipts(parts);
-    if (parts.clock.now() - sweptAt >= sweepEveryMs) {
-      sweptAt = parts.clock.now();
-      await sweep(parts, parts.settings);
-    }
-    return settled > 0 || written > 0;
-  };
+  const slots = createSlots(parts, {
+    stopping: stopping.signal,
+    abandoning: abandoning.signal,
+    ended: kick,
+    failed: (error) => tell(parts, error, 'a job could not be ended; the sweep takes it over'),
+  });
+  const tend = createTending(parts, kick);
 
   const loop = async (step: () => Promise<boolean>): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -115,13 +71,13 @@ export function createWorker(parts: WorkerParts): Worker {
     start: async () => {
       await recover(parts, parts.settings);
       // Two loops, so that a thousand files that settle at once do not keep the worker threads idle meanwhile.
-      looping = Promise.all([loop(fill), loop(tend)]);
+      looping = Promise.all([loop(() => slots.fill()), loop(tend)]);
     },
     stop: async (graceMs = 10_000) => {
       stopping.abort();
       await looping;
       const grace = new AbortController();
-      const ended = Promise.allSettled(running).then(() => grace.abort());
+      const ended = slots.idle().then(() => grace.abort());
       await pause(parts, graceMs, grace.signal);
       abandoning.abort(new AppError('BUSY', { detail: 'stopping' }));
       await ended;
@@ -129,11 +85,38 @@ export function createWorker(parts: WorkerParts): Worker {
     kick,
     turn: async () => {
       const hasMoved = await tend();
-      return (await fill()) || hasMoved;
+      return (await slots.fill()) || hasMoved;
     },
-    idle: async () => {
-      while (running.size > 0) await Promise.allSettled(running);
-    },
+    idle: () => slots.idle(),
+  };
+}
+
+/** One round of everything but the jobs themselves; answers whether anything moved. */
+function createTending(parts: WorkerParts, kick: () => void): () => Promise<boolean> {
+  let version = parts.dataVersion();
+  let wokenAt = Number.NEGATIVE_INFINITY;
+  let sweptAt = parts.clock.now();
+
+  const wake = async (): Promise<void> => {
+    const now = parts.clock.now();
+    const seen = parts.dataVersion();
+    if (seen === version && now - wokenAt < wakeEveryMs) return;
+    version = seen;
+    wokenAt = now;
+    await wakeWaiting(parts);
+  };
+
+  return async () => {
+    const settled = await settleDue(parts);
+    await wake();
+    if (settled > 0) kick();
+    const written = await writeReceipts(parts);
+    // Also when the clock was set back.
+    if (Math.abs(parts.clock.now() - sweptAt) >= sweepEveryMs) {
+      sweptAt = parts.clock.now();
+      await sweep(parts, parts.settings);
+    }
+    return settled > 0 || written > 0;
   };
 }
 

@@ -50,8 +50,9 @@ void t.test('two processes never claim the same job', async (t) => {
   const claimed: string[] = [];
   let refused = 0;
   for (;;) {
-    const due = await rig.jobs.nextDue(rig.clock.now(), new Map());
-    const same = await theirs.nextDue(rig.clock.now(), new Map());
+    const turn = { lastServed: new Map(), mostBytes: Number.POSITIVE_INFINITY };
+    const due = await rig.jobs.nextDue(rig.clock.now(), turn);
+    const same = await theirs.nextDue(rig.clock.now(), turn);
     if (due === undefined || same === undefined) break;
     t.equal(due.id, same.id);
     const won = [

@@ -274,7 +274,7 @@ async function seed(
   for (const partner of partners) {
     await db.insertInto('project_partner').values({ projectId: 'p1', partner }).execute();
   }
-  const nothing = { passwordHash: null, expiresAt: null, lockedUntil: null, removedAt: null };
+  const nothing = { passwordHash: null, expiresAt: null, removedAt: null };
   for (const name of ['alice', 'bob']) {
     const id = `m-${name}`;
     await db
@@ -316,7 +316,7 @@ export interface TestHandle {
 /** Opens for writing as the SFTP server does. */
 export async function openFor(
   rig: Rig,
-  path: string,
+  path: string | WritePlace,
   flags: Partial<OpenHow> & { declared?: number; who?: string } = {},
 ): Promise<TestHandle> {
   const { declared, who, ...rest } = flags;
@@ -326,7 +326,7 @@ export async function openFor(
     ...rest,
     declaredSizeBytes: declared,
   };
-  const at = place(path);
+  const at = typeof path === 'string' ? place(path) : path;
   const { file, writing } = await rig.intake.open(principal(who ?? 'alice'), at, how, (plain) =>
     rig.storage.open(at.path, plain),
   );

@@ -16,7 +16,7 @@ export function createJobStore(parts: Parts & { readonly db: Kysely<Database> })
   const inTransaction = <T>(work: (trx: Transaction<Database>) => Promise<T>): Promise<T> =>
     db.transaction().execute(work);
   return {
-    nextDue: (now, lastServed) => nextDue(db, now, lastServed),
+    nextDue: (now, turn) => nextDue(db, now, turn),
     claim: (id, owner, leaseUntil) =>
       inTransaction((trx) => claim(parts, trx, id, owner, leaseUntil)),
     renew: async (id, fence, leaseUntil) => {

@@ -2,12 +2,13 @@
 // the caller's transaction. Apart from the stores, because uploads, jobs, members and the desk all move jobs. Only a
 // delivery is noted elsewhere (deliveries.ts), by the same table, for it is audited with its evidence.
 
-import type { Selectable, Transaction, Updateable } from 'kysely';
+import type { RawBuilder, Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import { isLegalMove, type UploadState } from '../../core/upload.ts';
+import { isLegalMove, queuePenalty, type UploadState } from '../../core/upload.ts';
 import type { Upload } from '../../flow/ports/jobs.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { AuditLog } from './audit.ts';
+import { sql } from './kysely.ts';
 import type { Database, JobTable, UploadTable } from './schema.ts';
 
 export interface Parts {
@@ -40,6 +41,13 @@ export interface Move {
   readonly set?: Updateable<JobTable>;
 }
 
+/** A queued job's place among those of its member, see core/upload's `queuePenalty`. */
+export function rankOf(dueAt: number, uploadId: string): RawBuilder<number> {
+  const { bytesPerMs, mostMs } = queuePenalty;
+  return sql<number>`${dueAt} + (select case when "sizeBytes" > ${mostMs * bytesPerMs} then ${mostMs}
+    else "sizeBytes" / ${bytesPerMs} end from upload where id = ${uploadId})`;
+}
+
 /** Moves one job, or throws CONFLICT. A job that is there already only gets the further columns. */
 export async function moveJob(
   parts: Parts,
@@ -51,9 +59,11 @@ export async function moveJob(
   if (job.state !== move.to && !isLegalMove(job.state, move.to)) {
     throw new AppError('CONFLICT', { detail: `job ${job.id}: ${job.state} to ${move.to}` });
   }
+  const dueAt = typeof move.set?.dueAt === 'number' ? move.set.dueAt : now;
+  const rankAt = move.to === 'queued' ? rankOf(dueAt, job.uploadId) : null;
   await trx
     .updateTable('job')
-    .set({ reason: null, detail: null, ...move.set, state: move.to, updatedAt: now })
+    .set({ reason: null, detail: null, ...move.set, rankAt, state: move.to, updatedAt: now })
     .where('id', '=', job.id)
     .execute();
   if (job.state === move.to && move.set?.reason === undefined) return;

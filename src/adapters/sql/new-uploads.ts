@@ -4,7 +4,7 @@
 import type { Transaction } from 'kysely';
 import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
-import { jobsOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
+import { jobsOf, rankOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
@@ -109,6 +109,7 @@ export async function insertJobs(
         outputBytes: null,
         report: null,
         dueAt: state === 'queued' ? now : null,
+        rankAt: state === 'queued' ? rankOf(now, upload.id) : null,
         leaseOwner: null,
         leaseUntil: null,
         publishedAt: null,

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Exclusion } from '../../core/reasons.ts';
 import type { ReceiptFacts, ReceiptStore } from '../../flow/ports/jobs.ts';
+import { sql } from './kysely.ts';
 import type { Database } from './schema.ts';
 
 export const createReceiptStore = (db: Kysely<Database>): ReceiptStore => ({
@@ -14,7 +15,8 @@ export const createReceiptStore = (db: Kysely<Database>): ReceiptStore => ({
       .innerJoin('member', 'member.id', 'upload.memberId')
       .selectAll('upload')
       .select(['project.name as project', 'member.name as member', 'member.state as memberState'])
-      .where('upload.receiptDue', '=', 1)
+      // As a literal, or SQLite does not see that the index of those that are due will do.
+      .where('upload.receiptDue', '=', sql.lit(1))
       // Behind the next minute: from before the clock was set back.
       .where((where) =>
         where.or([

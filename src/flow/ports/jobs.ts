@@ -207,10 +207,16 @@ export interface Waiting {
 
 /** For the worker loop. */
 export interface JobStore {
-  /** The next due job of an active project: of the member with the fewest in work, then the one served longest ago, then the oldest. No change. */
+  /** The next due job of an active project: of the member with the fewest in work, then the one served longest ago; of
+   *  theirs the first by core/upload's `queuePenalty`. No change. */
   nextDue(
     now: number,
-    lastServed: ReadonlyMap<string, number>,
+    turn: {
+      /** Grows with each turn, by member. */
+      readonly lastServed: ReadonlyMap<string, number>;
+      /** Larger files stay in the queue; Infinity: none does. */
+      readonly mostBytes: number;
+    },
   ): Promise<
     | {
         readonly id: string;
@@ -220,6 +226,7 @@ export interface JobStore {
         readonly kind: 'intake' | 'direct';
         readonly path: string;
         readonly uploadId: string;
+        readonly sizeBytes: number;
       }
     | undefined
   >;
