@@ -71,6 +71,12 @@ const schema = z.strictObject({
   listen: section({
     host: z.string().min(1).default('127.0.0.1').describe('Address of the SFTP server.'),
     port: z.int().min(0).max(65535).default(2222).describe('0: any free port.'),
+    publicHost: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The name by which people and partners reach this server, if another.'),
+    publicPort: z.int().min(1).max(65535).optional().describe('Likewise the port.'),
   }).describe('Where SFTP clients connect.'),
   intake: section({
     settle: duration('5s').describe(

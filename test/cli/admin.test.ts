@@ -94,6 +94,20 @@ await t.test('projects and users: add makes or updates, and says which', async (
   }
 });
 
+await t.test('a welcome says where and how to connect, and holds no secret', async (t) => {
+  const config = join(home, 'config/clubhouse.yaml');
+  const before = await readFile(config, 'utf8');
+  const plain = await clubhouse(['user', 'welcome', 'alice']);
+  t.match(plain, { code: 0, out: /sftp -P 2299 alice@THE-ADDRESS-OF-OUR-SERVER/ });
+  const named = '  publicHost: sftp.puhsc.example.org\n  publicPort: 22\n';
+  await writeFile(config, before.replace(/^listen:\n/m, `listen:\n${named}`));
+  const { out } = await clubhouse(['user', 'welcome', 'alice']);
+  t.match(out, /sftp -P 22 alice@sftp\.puhsc\.example\.org/);
+  t.match(out, /SHA256:[A-Za-z0-9+/]{43}/);
+  t.match(out, '/home/ji_brain/alice/gpg/');
+  await writeFile(config, before);
+});
+
 await t.test('a recipient key needs its whole fingerprint, told by somebody', async (t) => {
   const { publicKey: key } = await generateKey({
     userIDs: [{ name: 'Bob', email: 'bob@umhs.example' }],

@@ -8,9 +8,10 @@ export function welcomeText(
   config: Config,
   hostKeys: readonly string[],
 ): string {
-  const { host, port } = config.listen;
+  const { host, publicHost } = config.listen;
+  const port = config.listen.publicPort ?? config.listen.port;
   const isLocal = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(host);
-  const address = isLocal ? 'THE-ADDRESS-OF-OUR-SERVER' : host;
+  const address = publicHost ?? (isLocal ? 'THE-ADDRESS-OF-OUR-SERVER' : host);
   const login = member.hasPassword ? 'the password that you agreed on' : 'your SSH key';
   return [
     `Welcome to Clubhouse at ${config.site}, ${member.name}.`,
