@@ -22,6 +22,8 @@ export type FoundKind = TermKind | 'date' | 'uid';
  */
 const maxTerms = 20_000;
 const maxTextLength = 8_000_000;
+/** Terms times characters: a few seconds. */
+const maxWork = 4e9;
 
 export class TextSearch<Place> {
   readonly #terms: LeakTerms;
@@ -58,6 +60,9 @@ export class TextSearch<Place> {
   /** Where something was found, and what kind of thing. */
   results(): readonly { readonly place: Place; readonly kind: FoundKind }[] {
     const text = this.#pieces.join('|');
+    if (text.length * this.#terms.terms.size > maxWork) {
+      throw new AppError('DICOM_TOO_LARGE', { detail: 'too many names in too much text' });
+    }
     for (const term of this.#terms.terms.values()) if (!term.isWeak) this.#search(text, term);
     return this.#found;
   }

@@ -4,10 +4,20 @@
 
 import { decodeText } from '../dicom/text.ts';
 import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
+import { gb18030BytesOf } from './charset-bytes.ts';
 import { readBack, type ReadValue } from './leak-check-reader.ts';
 import { TextSearch, type FoundKind } from './leak-check-search.ts';
 import type { LeakTerms, Term } from './leak-terms.ts';
-import { blobReadings, fold, printableRuns, readings, squeeze } from './leak-terms-text.ts';
+import {
+  blobReadings,
+  fold,
+  isPlain,
+  latin1,
+  printableRuns,
+  readings,
+  squeeze,
+} from './leak-terms-text.ts';
+import { ByteSearch } from './leak-needles.ts';
 
 export type LeakKind = FoundKind | 'unreadable';
 
@@ -40,14 +50,14 @@ export function findLeaks(
     // What dicom-parser throws may carry the dataset, so it goes no further.
     return [{ tag: 'file', kind: 'unreadable' }];
   }
-  const search = new TextSearch<Tag>(withoutCodes(terms, expected.subjectCodes));
-  const leaks: { place: Tag; kind: FoundKind }[] = [];
+  const used = withoutCodes(terms, expected.subjectCodes);
+  const search = new TextSearch<Tag>(used);
+  const look: Look = { terms, search, asBytes: new ByteSearch(used), leaks: [] };
   for (const value of values) {
-    if (value.value.length === 0 || isOurs(value, expected)) continue;
-    addValue(search, value, terms, leaks);
+    if (value.value.length > 0 && !isOurs(value, expected)) addValue(look, value);
   }
-  leaks.push(...search.results());
-  return distinct(leaks.map(({ place, kind }) => ({ tag: formatTag(place), kind })));
+  look.leaks.push(...search.results());
+  return distinct(look.leaks.map(({ place, kind }) => ({ tag: formatTag(place), kind })));
 }
 
 /**
@@ -64,14 +74,26 @@ export function findLeaksInName(
   const counts = ({ text }: Term): boolean => how.madeBy === 'client' || !/^\d{1,7}$/.test(text);
   const used = withoutCodes(terms, how.subjectCodes);
   const search = new TextSearch<undefined>({
+    ...used,
     terms: new Map([...used.terms].filter(([, term]) => counts(term))),
     dates: how.madeBy === 'client' ? used.dates : new Set<string>(),
-    uids: used.uids,
   });
   for (const part of rest.split('/')) {
     search.add(undefined, 'text', part.replace(/(?:\.(?:dcm|zip|gpg|pgp))+$/i, ''));
   }
-  return distinct(search.results().map(({ kind }) => ({ tag: 'name', kind })));
+  const kinds = new Set(search.results().map(({ kind }) => kind));
+  for (const raw of bytesOfName(rest)) {
+    for (const kind of new ByteSearch(used).find(raw, 'text')) kinds.add(kind);
+  }
+  return [...kinds].map((kind) => ({ tag: 'name', kind }));
+}
+
+/** A client's name in a charset that nobody declared was read as GB18030 or Latin-1 (adapters/zip/entry-name); so back again. */
+function bytesOfName(name: string): readonly string[] {
+  if (isPlain(name)) return [];
+  const asLatin1 = /[^\0-\xff]/.test(name) ? [] : [name];
+  const chinese = gb18030BytesOf(name);
+  return chinese === undefined ? asLatin1 : [...asLatin1, chinese];
 }
 
 /** What a subject code happens to share with the original, e.g. a list of codes that are the old IDs, is no leak. */
@@ -125,12 +147,15 @@ function isNumeric(tag: Tag): boolean {
   return tag === 0x54001010 || tag === 0x00020001;
 }
 
-function addValue(
-  search: TextSearch<Tag>,
-  read: ReadValue,
-  terms: LeakTerms,
-  leaks: { place: Tag; kind: FoundKind }[],
-): void {
+interface Look {
+  readonly terms: LeakTerms;
+  readonly search: TextSearch<Tag>;
+  readonly asBytes: ByteSearch;
+  readonly leaks: { place: Tag; kind: FoundKind }[];
+}
+
+function addValue(look: Look, read: ReadValue): void {
+  const { search, terms, leaks } = look;
   const { tag, vr, value, charset } = read;
   if (binary.has(vr)) {
     // numbers do not read as text, but a text may call itself numbers
@@ -139,7 +164,7 @@ function addValue(
     return;
   }
   if (bytes.has(vr)) {
-    if (!isNumeric(tag)) addBlob(search, read, terms, leaks);
+    if (!isNumeric(tag)) addBlob(look, read);
     return;
   }
   const raw = plain(value);
@@ -149,6 +174,7 @@ function addValue(
     return;
   }
   const isCoded = (vr === 'CS' && codeString.test(raw)) || (read.isInCode && codeTags.has(tag));
+  if (!isPlain(raw) && !isCoded) addFound(leaks, tag, look.asBytes.find(raw, 'text'));
   for (const text of readings(value, () => decodeText(value, charset, vr))) {
     for (const one of longTexts.has(vr) ? [text] : text.split('\\')) {
       search.add(tag, isCoded ? 'coded' : 'text', one);
@@ -156,15 +182,19 @@ function addValue(
   }
 }
 
+function addFound(leaks: Look['leaks'], place: Tag, kinds: Iterable<FoundKind>): void {
+  for (const kind of kinds) leaks.push({ place, kind });
+}
+
 const largeBlobBytes = 16 * 1024;
 
-function addBlob(
-  search: TextSearch<Tag>,
-  { tag, value }: ReadValue,
-  terms: LeakTerms,
-  leaks: { place: Tag; kind: FoundKind }[],
-): void {
-  if (value.length <= largeBlobBytes) {
+function addBlob({ search, asBytes, terms, leaks }: Look, { tag, value }: ReadValue): void {
+  const isLarge = value.length > largeBlobBytes;
+  const raw = latin1(value);
+  if (!isPlain(raw)) {
+    addFound(leaks, tag, asBytes.find(raw, isLarge ? 'large blob' : 'blob'));
+  }
+  if (!isLarge) {
     for (const text of blobReadings(value)) search.add(tag, 'blob', text);
     return;
   }

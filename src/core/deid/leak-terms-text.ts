@@ -2,6 +2,8 @@
 // digits only, with a note where something else stood between them. So `DOE^JANE`, `Doe, Jane` and `doe-jane` are one
 // text, and a search still knows where words begin and end.
 
+import { decodeText } from '../dicom/text.ts';
+
 /** Folded letters and digits without what stands between them. */
 export interface Squeezed {
   readonly text: string;
@@ -47,31 +49,59 @@ export function classAt(text: string, at: number): CharClass {
   return /[\p{N}]/u.test(text.charAt(at)) ? 'digit' : 'letter';
 }
 
-const isPlain = (text: string): boolean => /^[\0-\x1a\x1c-\x7f]*$/.test(text);
+/** ASCII without escape sequences: in every charset of the standard the same text. */
+export const isPlain = (text: string): boolean => /^[\0-\x1a\x1c-\x7f]*$/.test(text);
 
-const latin1 = (bytes: Uint8Array): string =>
+export const latin1 = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 
-const strict = ['utf-8', 'gb18030', 'big5'].map(
-  (label) => new TextDecoder(label, { fatal: true, ignoreBOM: true }),
-);
+type Decoder = InstanceType<typeof TextDecoder>;
+const strictly = (label: string): Decoder =>
+  new TextDecoder(label, { fatal: true, ignoreBOM: true });
+const strict = ['utf-8', 'gb18030', 'big5'].map(strictly);
+const strictEast = ['shift_jis', 'euc-jp', 'euc-kr'].map(strictly);
 
-/**
- * The texts that bytes may stand for: as declared (`decode`), and as UTF-8, GB18030, Big5 and Latin-1, since declarations
- * lie. One reading where the bytes are plain ASCII without escapes.
- */
-export function readings(bytes: Uint8Array, decode: () => string): readonly string[] {
-  const raw = latin1(bytes);
-  if (isPlain(raw)) return [raw];
-  const texts = new Set<string>([decode(), raw]);
-  for (const decoder of strict) {
+function addTexts(texts: Set<string>, bytes: Uint8Array, decoders: readonly Decoder[]): void {
+  for (const decoder of decoders) {
     try {
       texts.add(decoder.decode(bytes));
     } catch {
       // Not text of this charset.
     }
   }
+}
+
+/** Escape sequences are obeyed by the charsets of ISO 2022 alone, so a declaration of another one hides them. */
+const escaped = (bytes: Uint8Array): string => decodeText(bytes, [], 'LO');
+
+/**
+ * The texts that bytes may stand for: as declared (`decode`), and as UTF-8, GB18030, Big5, Latin-1 and with escape sequences,
+ * since declarations lie. One reading where the bytes are plain ASCII without escapes.
+ */
+export function readings(bytes: Uint8Array, decode: () => string): readonly string[] {
+  const raw = latin1(bytes);
+  if (isPlain(raw)) return [raw];
+  const texts = new Set<string>([decode(), raw]);
+  addTexts(texts, bytes, strict);
+  if (bytes.includes(0x1b)) texts.add(escaped(bytes));
   return [...texts];
+}
+
+/**
+ * The same for an original, and the other charsets of East Asia: what it is called in Unicode has to be known, for it may
+ * stand elsewhere in another charset. Bytes that are UTF-8, and say so, are nothing else.
+ */
+export function originalReadings(bytes: Uint8Array, decode: () => string): readonly string[] {
+  const texts = new Set(readings(bytes, decode));
+  const [declared = ''] = texts;
+  if (texts.size === 1 || isUtf8(bytes, declared)) return [declared];
+  addTexts(texts, bytes, strictEast);
+  return [...texts];
+}
+
+function isUtf8(bytes: Uint8Array, text: string): boolean {
+  const same = Buffer.from(text);
+  return bytes.length - same.length < 2 && same.equals(bytes.subarray(0, same.length));
 }
 
 const lenient = ['utf-8', 'gb18030', 'big5'].map((label) => new TextDecoder(label));
@@ -80,6 +110,7 @@ const wide = ['utf-16le', 'utf-16be'].map((label) => new TextDecoder(label));
 /** Readings of bytes of unknown meaning: text may stand anywhere between other things, in 8 or in 16 bits. */
 export function blobReadings(bytes: Uint8Array): readonly string[] {
   const texts = [latin1(bytes)];
+  if (bytes.includes(0x1b)) texts.push(escaped(bytes));
   for (const decoder of lenient) texts.push(decoder.decode(bytes));
   for (const from of [0, 1]) {
     for (const decoder of wide) texts.push(decoder.decode(bytes.subarray(from)));

@@ -2,13 +2,15 @@
 // de-identification: a mistake there must not hide itself here. It lists what it looks for by itself, not from the table.
 
 import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.ts';
+import { lookup } from '../dicom/dictionary.ts';
 import { decodeText, splitPersonName } from '../dicom/text.ts';
 import { commonWords, namesNobody } from './common-words.ts';
+import { bytesOfValue, spellingsOf } from './leak-spellings.ts';
 import {
   classAt,
   fold,
   nationalIdsIn,
-  readings,
+  originalReadings,
   squeeze,
   wordsOf,
   type Squeezed,
@@ -34,6 +36,10 @@ export interface LeakTerms {
   /** YYYYMMDD. */
   readonly dates: ReadonlySet<string>;
   readonly uids: ReadonlySet<string>;
+  /** Names and IDs as they were read, to be written down in other charsets. */
+  readonly spellings: ReadonlyMap<string, TermKind>;
+  /** The same as the bytes that they were, one character a byte, where these are not plain ASCII. */
+  readonly asBytes: ReadonlyMap<string, TermKind>;
 }
 
 export interface TermOptions {
@@ -43,7 +49,13 @@ export interface TermOptions {
   readonly charset?: readonly string[];
 }
 
-export const noTerms: LeakTerms = { terms: new Map(), dates: new Set(), uids: new Set() };
+export const noTerms: LeakTerms = {
+  terms: new Map(),
+  dates: new Set(),
+  uids: new Set(),
+  spellings: new Map(),
+  asBytes: new Map(),
+};
 
 // prettier-ignore
 const nameTags: ReadonlySet<Tag> = new Set([
@@ -66,10 +78,17 @@ const uidTags: ReadonlySet<Tag> = new Set([
   0x00081195, 0x0040a124, 0x30060024, 0x300600c2,
 ]);
 
+interface Reader {
+  readonly kind: TermKind;
+  readonly read: (value: string) => void;
+}
+
 class Collector {
   readonly terms = new Map<string, Term>();
   readonly dates = new Set<string>();
   readonly uids = new Set<string>();
+  readonly spellings = new Map<string, TermKind>();
+  readonly asBytes = new Map<string, TermKind>();
   /** The same for what the profile keeps. */
   readonly #kept: Collector | undefined;
   readonly #isKept: (tag: Tag) => boolean;
@@ -89,7 +108,10 @@ class Collector {
     for (const text of this.#kept?.terms.keys() ?? []) this.terms.delete(text);
     for (const day of this.#kept?.dates ?? []) this.dates.delete(day);
     for (const uid of this.#kept?.uids ?? []) this.uids.delete(uid);
-    return { terms: this.terms, dates: this.dates, uids: this.uids };
+    for (const text of this.#kept?.spellings.keys() ?? []) this.spellings.delete(text);
+    for (const bytes of this.#kept?.asBytes.keys() ?? []) this.asBytes.delete(bytes);
+    const { terms, dates, uids, spellings, asBytes } = this;
+    return { terms, dates, uids, spellings, asBytes };
   }
 
   #element(element: Element, charset: readonly string[]): void {
@@ -105,7 +127,8 @@ class Collector {
   }
 
   #value(element: ValueElement, charset: readonly string[]): void {
-    const { tag, vr, value } = element;
+    const { tag, value } = element;
+    const vr = element.vr === 'UN' ? (lookup(tag)?.vrs[0] ?? 'LO') : element.vr;
     if (vr === 'UI' || uidTags.has(tag)) {
       if (uidTags.has(tag)) this.#uids(value);
       return;
@@ -114,13 +137,14 @@ class Collector {
       this.#date(value);
       return;
     }
-    const decodeAs: VR = vr === 'UN' ? 'LO' : vr;
-    if (!textVRs.has(decodeAs)) return;
-    const read = this.#reader(tag, vr);
-    if (read === undefined) return;
-    for (const text of readings(value, () => decodeText(value, charset, decodeAs))) {
-      for (const one of text.split('\\')) read(one);
+    const reader = this.#reader(tag, vr);
+    if (reader === undefined) return;
+    // a name is one whatever the file calls its element
+    const decodeAs = textVRs.has(vr) ? vr : 'LO';
+    for (const text of originalReadings(value, () => decodeText(value, charset, decodeAs))) {
+      for (const one of text.split('\\')) reader.read(one);
     }
+    for (const bytes of bytesOfValue(value)) this.asBytes.set(bytes, reader.kind);
   }
 
   /** Digits are digits in every charset, so that this costs no decoding of the many values that are nothing else. */
@@ -131,16 +155,17 @@ class Collector {
       this.#add('national-id', squeeze(number));
   }
 
-  #reader(tag: Tag, vr: VR): ((value: string) => void) | undefined {
-    if (vr === 'PN' || nameTags.has(tag)) return (value) => this.#name(value);
-    if (idTags.has(tag)) return (value) => this.#id(value);
-    if (phoneTags.has(tag)) return (value) => this.#phone(value);
-    if (addressTags.has(tag)) return (value) => this.#address(value);
+  #reader(tag: Tag, vr: VR): Reader | undefined {
+    if (vr === 'PN' || nameTags.has(tag)) return { kind: 'name', read: (one) => this.#name(one) };
+    if (idTags.has(tag)) return { kind: 'id', read: (one) => this.#id(one) };
+    if (phoneTags.has(tag)) return { kind: 'phone', read: (one) => this.#phone(one) };
+    if (addressTags.has(tag)) return { kind: 'address', read: (one) => this.#address(one) };
     return undefined;
   }
 
   #name(value: string): void {
     for (const group of splitPersonName(value)) {
+      for (const spelling of spellingsOf(group)) this.spellings.set(spelling, 'name');
       const family = squeeze(fold(group.family));
       const given = squeeze(fold(group.given));
       const middle = squeeze(fold(group.middle));
@@ -177,6 +202,7 @@ class Collector {
   #id(value: string): void {
     const id = squeeze(fold(value));
     this.#add('id', id);
+    this.spellings.set(value.trim(), 'id');
     const digits = id.text.replace(/^\D+/, '');
     if (digits !== id.text && /^\d{6,}$/.test(digits)) this.#add('id', squeeze(digits));
     const plain = id.text.replace(/^0+/, '');
@@ -196,6 +222,7 @@ class Collector {
   #address(value: string): void {
     const { text } = squeeze(fold(value));
     if (isShort(text, 8)) return;
+    this.spellings.set(value.trim(), 'address');
     this.#put({ kind: 'address', text, inside: 'anywhere', isFullName: false, isWeak: false });
   }
 
@@ -271,5 +298,11 @@ export function mergeTerms(a: LeakTerms, b: LeakTerms): LeakTerms {
     const before = terms.get(text);
     if (before === undefined || (before.isWeak && !term.isWeak)) terms.set(text, term);
   }
-  return { terms, dates: new Set([...a.dates, ...b.dates]), uids: new Set([...a.uids, ...b.uids]) };
+  return {
+    terms,
+    dates: new Set([...a.dates, ...b.dates]),
+    uids: new Set([...a.uids, ...b.uids]),
+    spellings: new Map([...a.spellings, ...b.spellings]),
+    asBytes: new Map([...a.asBytes, ...b.asBytes]),
+  };
 }

@@ -85,6 +85,8 @@ const escapes: Readonly<Record<string, { readonly half: 'g0' | 'g1'; readonly se
   '-b': { half: 'g1', set: g1('203') },
   '-T': { half: 'g1', set: g1('166') },
   ')I': { half: 'g1', set: g1('13') },
+  // JIS C 6226-1978, the edition before: not in the standard, and still written
+  '$@': { half: 'g0', set: jisX0208 },
   $B: { half: 'g0', set: jisX0208 },
   '$(D': { half: 'g0', set: jisX0212 },
   '$)C': { half: 'g1', set: { width: 2, decode: viaDecoder('euc-kr') } },

@@ -25,8 +25,9 @@ import {
   text,
   type Case,
 } from './leak-cases.ts';
+import { foreignCases, foreignPasses, lyingCases } from './leak-charsets.ts';
 import { mustPass } from './leak-passes.ts';
-import { dicomFile, el, sorted, syntaxes, type TestElement } from '../../support/dicom.ts';
+import { dicomFile, el, padded, sorted, syntaxes, type TestElement } from '../../support/dicom.ts';
 
 /** The header as the product's walker gives it. */
 function headerOf(elements: readonly TestElement[], transferSyntax: string): DataSet {
@@ -46,7 +47,9 @@ function leaksOf({ original, written, syntax = syntaxes.explicit }: Case): reado
 
 for (const [title, cases] of [
   ['what remains of a person is found', mustFind],
-  ['what only looks like it passes', mustPass],
+  ['what remains of a name is found in any charset', foreignCases],
+  ['what remains of a name whose charset is not known is found', lyingCases],
+  ['what only looks like it passes', [...mustPass, ...foreignPasses]],
 ] as const) {
   void t.test(title, async (t) => {
     for (const one of cases) t.same(leaksOf(one), one.found, one.name);
@@ -139,6 +142,55 @@ void t.test('names of files and entries', async (t) => {
   t.same(findLeaksInName('ZX998877.dcm', terms, ours), [{ tag: 'name', kind: 'id' }]);
   t.same(findLeaksInName('scan_1987-03-05.zip', terms, theirs), [{ tag: 'name', kind: 'date' }]);
   t.same(findLeaksInName('series 1/image 2.dcm', terms, theirs), []);
+});
+
+void t.test('a name of a file that was read in the wrong charset is found', async (t) => {
+  const yamada = [el(0x00080005, 'CS', 'ISO_IR 192'), person(padded(Buffer.from('山田^太郎')))];
+  const terms = collectTerms(headerOf([...before, ...yamada], syntaxes.explicit));
+  const theirs = { subjectCodes: [code], madeBy: 'client' } as const;
+  const shiftJis = Buffer.from('8e52936391be9859', 'hex');
+  for (const label of ['gb18030', 'latin1']) {
+    const name = `x/${new TextDecoder(label).decode(shiftJis)}.dcm`;
+    t.same(findLeaksInName(name, terms, theirs), [{ tag: 'name', kind: 'name' }], name);
+  }
+  t.same(findLeaksInName('x/太平.dcm', terms, theirs), []);
+});
+
+void t.test('a file that is made to keep the search busy is refused in time', async (t) => {
+  const names = (count: number, of: (i: string) => string): string =>
+    Array.from({ length: count }, (_, i) => of((i + 1e6).toString(36))).join('\\');
+  const utf8 = [el(0x00080005, 'CS', 'ISO_IR 192')];
+  const latin1 = (value: string): Buffer => padded(Buffer.from(value, 'latin1'));
+  for (const [original, written] of [
+    [
+      [
+        el(
+          0x00081070,
+          'PN',
+          names(6000, (i) => `f${i}^g`),
+        ),
+      ],
+      [el(0x0040a160, 'UT', 'fword '.repeat(1_000_000))],
+    ],
+    [
+      [...utf8, el(0x00081070, 'PN', padded(Buffer.from(names(3000, (i) => `王${i}^小东`))))],
+      Array.from({ length: 4000 }, (_, i) => el(0x00091000 + i, 'LO', latin1('caf\xe9 r'))),
+    ],
+    [
+      [...utf8, el(0x00081070, 'PN', padded(Buffer.from(names(300, (i) => `王${i}^小东`))))],
+      [el(0x0040a160, 'UT', latin1('caf\xe9 report '.repeat(500_000)))],
+    ],
+  ]) {
+    const terms = collectTerms(headerOf([...before, ...(original ?? [])], syntaxes.implicit));
+    const file = dicomFile({
+      transferSyntax: syntaxes.implicit,
+      elements: sorted([...ids, ...(written ?? [])]),
+    });
+    const started = process.cpuUsage();
+    t.throws(() => findLeaks(file, terms, { subjectCodes: [] }), { code: 'DICOM_TOO_LARGE' });
+    const { user } = process.cpuUsage(started);
+    t.ok(user < 10_000_000, `${user} µs`);
+  }
 });
 
 void t.test('a leak never says what it found', async (t) => {
