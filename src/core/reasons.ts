@@ -24,7 +24,7 @@ export const holdReasons = {
   },
   'burned-in': {
     releasable: true,
-    text: 'The image may carry text in its pixels (SOP class, modality or BurnedInAnnotation). An administrator can look at it and release it.',
+    text: 'The image may carry text in its pixels (SOP class, modality, BurnedInAnnotation, a comment between them). An administrator can look at it and release it.',
   },
   'encapsulated-document': {
     releasable: false,

@@ -2,15 +2,17 @@
 // the first byte goes out; the pixels go through as they come; what follows them is judged and rewritten at the end.
 
 import { asClean, type Clean } from '../core/bytes.ts';
-import { judgeImage } from '../core/deid/burned-in.ts';
+import { judgeImage, mayHoldText } from '../core/deid/burned-in.ts';
 import type { ActionCounts } from '../core/deid/deid-work.ts';
 import { deidentify, type DeidResult } from '../core/deid/deidentify.ts';
 import { findLeaks } from '../core/deid/leak-check.ts';
 import { collectTerms, mergeTerms, type LeakTerms } from '../core/deid/leak-terms.ts';
 import { isKeptBy, type FilePolicy } from '../core/deid/policy.ts';
+import { judgeComment } from '../core/deid/pixel-comments.ts';
 import { charsetsOf } from '../core/deid/reading.ts';
 import { readIdentity } from '../core/deid/subject.ts';
 import { formatTag, type DataSet, type FileHead, type WalkerEvent } from '../core/dicom/dataset.ts';
+import { ImageComments, type ImageComment } from '../core/dicom/image-comments.ts';
 import { explicitLittleEndianUID } from '../core/dicom/transfer-syntax.ts';
 import { walk } from '../core/dicom/walk.ts';
 import { writeBulkHeader, writeDataSet, writeHead } from '../core/dicom/writer.ts';
@@ -145,12 +147,17 @@ async function* writeRest(
 ): AsyncGenerator<Clean> {
   yield asClean(file.headerBytes);
   const counts: ActionCounts[] = [file.clean.actions];
+  let comments: ImageComments | undefined;
   for await (const event of events) {
     switch (event.kind) {
       case 'bulk-start':
         yield asClean(writeBulkHeader(event.bulk, file.head.encoding));
+        comments = event.bulk.length === undefined ? new ImageComments() : undefined;
         break;
       case 'bulk':
+        for (const comment of comments?.push(event.bytes) ?? []) {
+          checkComment(comment, file, context);
+        }
         // Pixels: what may be burned into them was decided by the header.
         yield asClean(event.bytes);
         break;
@@ -165,6 +172,20 @@ async function* writeRest(
     }
   }
   context.report.addDicom(file.subject.code, counts);
+}
+
+/** Pixels stay bit for bit, so a text between them goes on with them or holds the file. */
+function checkComment(comment: ImageComment, file: JudgedFile, context: ProcessContext): void {
+  const detail = `(7FE0,0010), ${comment.where}`;
+  switch (judgeComment(comment, file.facts.terms)) {
+    case 'harmless':
+      return;
+    case 'unknown':
+      if (mayHoldText(file.policy, context.isReleased('burned-in'))) return;
+      throw new Held('burned-in', detail);
+    case 'identifying':
+      if (!context.isReleased('leak-check')) throw new Held('leak-check', detail);
+  }
 }
 
 function rewriteTrailer(

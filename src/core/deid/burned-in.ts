@@ -72,13 +72,18 @@ export function judgeImage(
     return { reason: 'encapsulated-document', tag: document.tag };
   }
   if (!isKnownCharset(charsetsOf(header))) return { reason: 'unsupported', tag: 0x00080005 };
-  const place = { tag: pixelDataTag, vr: 'OW', creator: undefined, path: [] } as const;
-  const { action, by } = policy.decide(place);
+  const { action } = policy.decide(pixels);
   if (action.kind === 'hold') return { reason: 'rule', tag: pixelDataTag };
-  if (by === 'rule' || released || policy.profile.burnedIn === 'allow') return undefined;
+  if (mayHoldText(policy, released)) return undefined;
   const tag = mayCarryText(header, sopClass);
   return tag === undefined ? undefined : { reason: 'burned-in', tag };
 }
+
+const pixels = { tag: pixelDataTag, vr: 'OW', creator: undefined, path: [] } as const;
+
+/** Do the project, or an administrator who looked at this content, let pixels go on that may carry text? */
+export const mayHoldText = (policy: FilePolicy, released: boolean): boolean =>
+  released || policy.profile.burnedIn === 'allow' || policy.decide(pixels).by === 'rule';
 
 /** An overlay without a bitmap of its own lies in unused bits of the pixels (PS3.3 §C.9.2, retired): they stay, with its text. */
 const overlayInPixels = ({ elements }: DataSet): Tag | undefined =>
