@@ -49,6 +49,10 @@ ax tra trans sagg coro obl axials mpgr propagation propeller radial dark bright 
 truefisp spc epi2d ep2d tfe tfl dir psir wip resolve readout kspace grappa multiband mb fieldmap magnitude phasemap
 bw shim prescan asset arc venc pcasl pasl cbf cbv mtt ttp tmax fa md rd ad eadc dadc tracew
 and at by for from of on or the to w o r l
+research testing lossless lossy reversible irreversible near jpeg rle compression conversion uncompressed converted original derived
+echocardiogram echocardiography electrocardiogram ecg ekg eeg rhythm bpm con cont quality assurance calibrated onset offset interval duration
+resampled filtered averaged denoised corrected uncorrected attenuated motioncorrected interleaved sequential bolustracking tracker premonitoring monitoring
+cap bone stand softtissue kernel reconstructed thicks mediast parenchymal subtracted unsubtracted inject injected scano scanogram surview tilt helical lowdose
 gy cgy ptv gtv oar boost imrt vmat arc beam beams fraction fractions
 `;
 

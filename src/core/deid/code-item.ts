@@ -5,9 +5,11 @@ import { firstValue } from './reading.ts';
 
 const schemes: ReadonlySet<string> = new Set(
   // prettier-ignore
-  ['ACR', 'BARI', 'BI', 'CD8', 'DCM', 'DOCID', 'FMA', 'I10', 'I10P', 'I11', 'I9', 'I9C', 'ICDO3', 'IEEE11073', 'ISO3166_1',
-   'ISO639_1', 'ISO639_2', 'LN', 'MDC', 'MSH', 'NCIt', 'NEU', 'PUBCHEM_CID', 'RADELEMENT', 'RADLEX', 'RFC5646', 'SCT', 'SNM3',
-   'SRT', 'UCUM', 'UMLS', 'UNS'],
+  ['ACR', 'ASTM-sigpurpose', 'BARI', 'BI', 'C4', 'C5', 'CD2', 'CD8', 'CVX', 'DCM', 'DOCID', 'FMA', 'HCPCS',
+   'HPC', 'I10', 'I10P', 'I11', 'I9', 'I9C', 'IBSI', 'ICDO', 'ICDO3', 'IEEE11073', 'ISO3166_1', 'ISO639_1',
+   'ISO639_2', 'ITIS_TSN', 'LN', 'MA', 'MDC', 'MGI', 'MSH', 'NCDR', 'NCIt', 'NDC', 'NEU', 'NICIP', 'PATHLEX',
+   'POS', 'PUBCHEM_CID', 'RADELEMENT', 'RADLEX', 'RFC3066', 'RFC3881', 'RFC5646', 'SCPECG', 'SCT', 'SDM',
+   'SNM3', 'SRT', 'UBERON', 'UCUM', 'UMLS', 'UNS'],
 );
 
 /** The texts of a code (PS3.3 §8.8). */

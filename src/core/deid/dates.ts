@@ -71,9 +71,9 @@ export const shiftTemporal = (text: string, vr: 'DA' | 'DT' | 'TM', days: number
 /** One offset from UTC (0008,0201), as it is written at the end of a DT. */
 export const isZone = (text: string): boolean => /^[+-](?:0\d|1[0-4])[0-5]\d$/.test(text);
 
-/** Ages over 89 years are one class, 090Y (HIPAA 45 CFR 164.514(b)(2)(i)(C)). Undefined where it is not an age. */
+/** One AS, also without its leading zeros, as some write it. Ages over 89 years are one class, 090Y (HIPAA 45 CFR 164.514(b)(2)(i)(C)). Undefined where it is not an age. */
 export function capAge(text: string): string | undefined {
-  const match = /^(\d{3})([DWMY])$/.exec(text);
+  const match = /^(\d{1,3})([DWMY])$/.exec(text);
   if (match === null) return undefined;
   const [, digits = '', unit] = match;
   const years =

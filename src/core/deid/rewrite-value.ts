@@ -3,6 +3,7 @@
 
 import type { Element, SequenceElement, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { keywordOf, lookup } from '../dicom/dictionary.ts';
+import { encodeDeclared } from '../dicom/text-encode.ts';
 import { decodeText, decodeValues, isKnownCharset } from '../dicom/text.ts';
 import { unreachable } from '../errors.ts';
 import { freeText, temporal, textRank } from './action.ts';
@@ -91,6 +92,15 @@ function withText(element: ValueElement, text: string, level: Level): Element | 
   return value === undefined ? undefined : { ...element, vr, value, offset: -1 };
 }
 
+/** Words of the allow-list, Chinese ones where the declared character set has them. */
+function withWords(element: ValueElement, text: string, level: Level): Element | undefined {
+  if (/^[ -~]*$/.test(text)) return withText(element, text, level);
+  const vr = writtenVR(element);
+  const value = encodeDeclared(text, level.charsets, vr);
+  if (value !== undefined) return { ...element, vr, value, offset: -1 };
+  return withText(element, text.replaceAll(/[^ -~]+/g, mask), level);
+}
+
 function hashed(element: ValueElement, work: Work): Element {
   const vr = writtenVR(element);
   const text = hashUIDs(latin1(element.value), work.input.uidKey);
@@ -121,6 +131,7 @@ function cleaned(
   work: Work,
 ): Element | undefined {
   const vr = writtenVR(element);
+  if (!hasValue(element)) return element; // what says nothing needs no cleaning
   const max = lengths[vr] ?? 10_240;
   const values =
     freeText.has(vr) || vr === 'CS' ? decodeValues(element.value, level.charsets, vr) : [];
@@ -128,7 +139,7 @@ function cleaned(
     cleanText(value, work.identifying().words)?.slice(0, max).trim(),
   );
   if (texts.some((text) => text !== undefined)) {
-    const made = withText(element, texts.map((text) => text ?? '').join('\\'), level);
+    const made = withWords(element, texts.map((text) => text ?? '').join('\\'), level);
     if (made !== undefined) return made;
   }
   const row = decision.by === 'table' ? tableRow(element.tag) : undefined;

@@ -106,6 +106,19 @@ const texts: readonly [from: string, to: string | undefined][] = [
   ['Head 010-8888', 'Head XXX'],
   ['王小东 head', 'XXX head'],
   ['ＨＥＡＤ', 'HEAD'],
+  ['头颅平扫', '头颅平扫'],
+  ['胸部CT平扫+增强', '胸部CT平扫+增强'],
+  ['T1加权 矢状位', 'T1加权 矢状位'],
+  ['左膝关节（增强）', '左膝关节(增强)'],
+  ['上腹部动脉期及延迟期', '上腹部动脉期及延迟期'],
+  ['王小东头颅平扫', 'XXX头颅平扫'],
+  ['头颅平扫 李医生', '头颅平扫 XXX'],
+  ['左思平 胸部', 'XXX 胸部'],
+  ['胸', undefined],
+  ['左平', undefined],
+  ['山田花子の頭部', undefined],
+  ['平扫 2024年3月5日', '平扫 XXX'],
+  ['JPEG 2000 reversible (lossless)', 'JPEG 2000 reversible (lossless)'],
   ['Weisskopf', undefined],
   ['123', undefined],
   ['', undefined],
@@ -116,6 +129,7 @@ void t.test('cleaning keeps clinical words and small measures alone', async (t) 
     t.equal(cleanText(from, new Set()), to, from);
   }
   t.equal(cleanText('Head of Foot', new Set(['foot'])), 'Head of XXX');
+  t.equal(cleanText('正常胸部平扫', new Set(['正常'])), 'XXX胸部平扫', 'a name of this file');
 });
 
 void t.test(

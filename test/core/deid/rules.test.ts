@@ -1,7 +1,15 @@
 // Vectors of single rules and traps of the de-identification: what goes in, under which profile, what must come of it.
 
 import t from 'tap';
-import { ctSlice, dataSetBytes, el, syntaxes, type TestElement } from '../../support/dicom.ts';
+import {
+  ctSlice,
+  dataSetBytes,
+  el,
+  gb18030,
+  padded,
+  syntaxes,
+  type TestElement,
+} from '../../support/dicom.ts';
 import { clean } from '../../support/deid.ts';
 import type { DataSet, Element } from '../../../src/core/dicom/dataset.ts';
 
@@ -180,3 +188,51 @@ for (const [value, want] of zones) {
     },
   );
 }
+
+// --- words ---------------------------------------------------------------------------------------------------
+
+const escaped = (text: string): Buffer =>
+  Buffer.concat([Buffer.from('\x1b$)A', 'latin1'), gb18030(text).subarray(0, 2 * text.length)]);
+
+const chinese: readonly {
+  name: string;
+  charset: string | undefined;
+  encode: (text: string) => Buffer;
+  want: 'Chinese' | 'masked';
+}[] = [
+  { name: 'GB18030', charset: 'GB18030', encode: gb18030, want: 'Chinese' },
+  { name: 'GBK', charset: 'GBK', encode: gb18030, want: 'Chinese' },
+  { name: 'UTF-8', charset: 'ISO_IR 192', encode: (text) => Buffer.from(text), want: 'Chinese' },
+  { name: 'ISO 2022 IR 58', charset: '\\ISO 2022 IR 58', encode: escaped, want: 'Chinese' },
+  { name: 'GBK that calls itself Latin-1', charset: 'ISO_IR 100', encode: gb18030, want: 'masked' },
+  { name: 'no character set at all', charset: undefined, encode: gb18030, want: 'masked' },
+];
+for (const { name, charset, encode, want } of chinese) {
+  void t.test(`Chinese words of the clinic stay in a descriptor: ${name}`, async (t) => {
+    const description = (text: string): Promise<Element | undefined> =>
+      clean(
+        ctSlice({
+          ...(charset === undefined ? {} : { charset }),
+          extra: [el(0x0008103e, 'LO', padded(encode(text)))],
+        }),
+        'options: [clean-descriptors]',
+      ).then(({ dataset }) => at(dataset, 0x0008103e));
+    const bytes = (element: Element | undefined): string =>
+      element?.kind === 'value' ? Buffer.from(element.value).toString('hex') : '';
+    if (want === 'masked') {
+      t.equal(await description('头颅平扫'), undefined);
+      return;
+    }
+    t.equal(bytes(await description('头颅平扫')), padded(encode('头颅平扫')).toString('hex'));
+    const expected = padded(Buffer.concat([Buffer.from('XXX'), encode('头颅平扫')]));
+    t.equal(bytes(await description('王小东头颅平扫')), expected.toString('hex'));
+  });
+}
+
+void t.test('a descriptor without a word stays without a word', async (t) => {
+  const { dataset } = await clean(
+    ctSlice({ extra: [el(0x0008103e, 'LO', '')] }),
+    'options: [clean-descriptors]',
+  );
+  t.equal(text(at(dataset, 0x0008103e)), '');
+});
