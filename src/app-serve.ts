@@ -25,6 +25,7 @@ import type { Intake } from './flow/ports/intake.ts';
 import type { Processor } from './flow/ports/processing.ts';
 import type { Storage } from './flow/ports/storage.ts';
 import { createReplicator } from './flow/replicate.ts';
+import { createRoom } from './flow/room.ts';
 import { createWorker, type Worker } from './flow/worker.ts';
 
 export interface RunningServer {
@@ -85,7 +86,11 @@ async function startAll(
   undo.push(anchorEverySecond(base, log));
   const storage = await createStorage({ home: paths.tree, spool: paths.spool });
   undo.push(() => storage.close());
-  const processor = createWorkerPool({ crosswalk: crosswalkOf(base), width: config.workers });
+  const processor = createWorkerPool({
+    crosswalk: crosswalkOf(base),
+    width: config.workers,
+    stallMs: config.limits.stall,
+  });
   undo.push(() => processor.stop());
   const replication = replicatorParts(base, { storage, log, owner: serverOwner });
   // A killed server's passes would keep ours waiting until their leases run out.
@@ -128,6 +133,7 @@ function flowOf(
     uploads: createUploadStore(store),
     storage,
     gate: createGate(),
+    room: createRoom({ storage, clock, log, keepFreeBytes: config.storage.keepFree }),
     clock,
     log,
     settleMs: config.intake.settle,

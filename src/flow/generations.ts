@@ -10,6 +10,7 @@ import type { Clock, Log } from './ports/clock.ts';
 import type { WritePlace } from './ports/intake.ts';
 import type { Identity, NewUpload, Upload, UploadStore } from './ports/jobs.ts';
 import type { FileFacts, Storage } from './ports/storage.ts';
+import type { Room } from './room.ts';
 
 export interface IntakeParts {
   readonly uploads: UploadStore;
@@ -18,6 +19,8 @@ export interface IntakeParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly settleMs: number;
+  /** Quotas and free space; without it there is always room. */
+  readonly room?: Room;
 }
 
 export const identityOf = (facts: FileFacts): Identity => ({

@@ -28,9 +28,12 @@ export function createIntake(parts: IntakeParts): Intake {
         const upload = await newestAt(parts, principal, place);
         const isFresh = flags.write && keepsBytes(place, upload);
         const isNewWriter = parts.gate.writers.get(place.path) === undefined;
-        const file = await open({ ...flags, freshInode: isFresh });
+        await parts.room?.enter(principal, place, await needed(parts, place, how, isFresh));
+        const bare = await open({ ...flags, freshInode: isFresh });
+        let file = bare;
         try {
-          const facts = await file.facts();
+          const facts = await bare.facts();
+          file = parts.room?.watch(principal, place, bare, facts) ?? bare;
           const truncates = flags.truncate || facts.sizeBytes === 0;
           const group = isNewWriter
             ? await begin(parts, { principal, place, upload, facts, truncates, declaredSizeBytes })
@@ -78,6 +81,19 @@ export function createIntake(parts: IntakeParts): Intake {
 const keepsBytes = (place: WritePlace, upload: Upload | undefined): boolean =>
   upload?.claim !== undefined ||
   (place.area === 'direct' && upload !== undefined && !isBeforeClaim(upload));
+
+/** What is known before the first byte: the size that the client declares, and a copy of what others still need. */
+async function needed(
+  parts: IntakeParts,
+  place: WritePlace,
+  how: { readonly declaredSizeBytes: number | undefined; readonly truncate: boolean },
+  isFresh: boolean,
+): Promise<number> {
+  if (how.declaredSizeBytes === undefined && !(isFresh && !how.truncate)) return 0;
+  const there = (await parts.storage.facts(place.path))?.allottedBytes ?? 0;
+  const added = Math.max(0, (how.declaredSizeBytes ?? 0) - there);
+  return isFresh && !how.truncate ? there + added : added;
+}
 
 interface Opening {
   readonly principal: Principal;
