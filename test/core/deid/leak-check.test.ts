@@ -178,7 +178,7 @@ void t.test('a file that is made to keep the search busy is refused in time', as
     ],
     [
       [...utf8, el(0x00081070, 'PN', padded(Buffer.from(names(300, (i) => `王${i}^小东`))))],
-      [el(0x0040a160, 'UT', latin1('caf\xe9 report '.repeat(10_000)))],
+      [el(0x0040a160, 'UT', latin1('caf\xe9 report '.repeat(40_000)))],
     ],
   ]) {
     const terms = collectTerms(headerOf([...before, ...(original ?? [])], syntaxes.implicit));
