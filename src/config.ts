@@ -122,6 +122,9 @@ const schema = z.strictObject({
       .max(10_000)
       .default(100)
       .describe('The same from one address; a hospital behind one address counts as one.'),
+    stall: duration('10m').describe(
+      'A worker thread that gets nothing done for so long is ended; the second time the file is held.',
+    ),
     loginGrace: duration('120s').describe('Time to log in.'),
     loginAttempts: z.int().min(1).max(100).default(6).describe('Wrong logins on a connection.'),
     idle: duration('30m').describe(

@@ -4,9 +4,12 @@ import { encryptor } from './adapters/openpgp/encryptor.ts';
 import type { WorkerReply, WorkerRequest } from './adapters/worker-pool/messages.ts';
 import { serveRequest } from './adapters/worker-pool/worker-side.ts';
 import { zips } from './adapters/zip/zips.ts';
+import { countStepsIn } from './flow/process-progress.ts';
 import { processUpload } from './flow/process.ts';
 
-export const run = async (request: WorkerRequest): Promise<WorkerReply> =>
-  serveRequest(request, async (task, crosswalk, signal) =>
+export async function run(request: WorkerRequest): Promise<WorkerReply> {
+  countStepsIn(request.steps);
+  return serveRequest(request, async (task, crosswalk, signal) =>
     processUpload(task, { encryptor, crosswalk, zips }, signal),
   );
+}

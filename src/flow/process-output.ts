@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { Clean } from '../core/bytes.ts';
 import type { Encryptor, ProcessTask } from './ports/processing.ts';
+import { noteStep } from './process-progress.ts';
 
 export interface SealedFile {
   readonly sizeBytes: number;
@@ -41,6 +42,7 @@ async function writeAll(
   let sizeBytes = 0;
   for await (const chunk of message) {
     signal.throwIfAborted();
+    noteStep();
     hash.update(chunk);
     for (let done = 0; done < chunk.length;) {
       done += writeSync(file, chunk, done);

@@ -3,6 +3,7 @@
 
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { noteStep } from './process-progress.ts';
 
 /** Makes the folder of the task anew, so that remains of a worker that died are not in the way. */
 export function makeScratch(path: string): void {
@@ -65,6 +66,7 @@ export async function writeScratch(
     let crc = 0;
     for await (const chunk of body) {
       signal.throwIfAborted();
+      noteStep();
       crc = crc32(chunk, crc);
       sizeBytes += chunk.length;
       for (let done = 0; done < chunk.length;) {

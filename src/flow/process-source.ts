@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { AppError } from '../core/errors.ts';
+import { noteStep } from './process-progress.ts';
 
 /** Most slices are one piece, and it stays in the processor's cache while it is hashed and written. */
 const pieceBytes = 1024 * 1024;
@@ -99,6 +100,7 @@ class SourceFile implements Source {
       await setImmediate();
     }
     this.#signal.throwIfAborted();
+    noteStep();
     const buffer = spares.pop() ?? Buffer.allocUnsafeSlow(pieceBytes);
     this.#lent.set(buffer.buffer, buffer);
     // whoever does not release leaves them to the garbage collector

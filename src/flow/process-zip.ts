@@ -14,6 +14,7 @@ import { startDicom, type CleanDicom } from './process-dicom.ts';
 import { Held, stopOf } from './process-hold.ts';
 import { checkedName, dicomEntryName, otherEntryName, type Known } from './process-names.ts';
 import { keepScratch, writeScratch } from './process-scratch.ts';
+import { noteStep } from './process-progress.ts';
 import { damagedText, looksLike, peekBytes } from './process-sniff.ts';
 import { bytesOf, type Bytes } from './process-source.ts';
 
@@ -102,6 +103,7 @@ export class ZipWork {
   ): AsyncGenerator<ZipMember> {
     for (const entry of zip.entries) {
       this.#context.signal.throwIfAborted();
+      noteStep();
       const path = `${prefix}${entry.name}`;
       const place = { zip, entry, path, index: index ?? entry.index, depth };
       yield* this.#entry(place);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createWorkerPool, defaultWidth } from '../../src/adapters/worker-pool/pool.ts';
 import { AppError } from '../../src/core/errors.ts';
+import { makeRig, upload } from '../support/fakes.ts';
 import type { Crosswalk, ProcessTask } from '../../src/flow/ports/processing.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ch-pool-'));
@@ -101,6 +102,43 @@ void t.test('an abort reaches the worker, and one that does not listen is ended'
   const gone = AbortSignal.abort(new AppError('LEASE_LOST'));
   await t.rejects(pool.run(task('pass'), gone), { code: 'LEASE_LOST' });
 });
+
+void t.test('a thread that stands still is ended, one that is slow is not', async (t) => {
+  const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 500 });
+  t.teardown(() => own.stop());
+  await own.run(task('pass'), never);
+  t.match(await own.run(task('slow'), never), { kind: 'passed' });
+  await t.rejects(own.run(task('hang'), never), { code: 'WORKER_DIED' });
+  t.notOk(existsSync(task('hang').output));
+  t.notOk(existsSync(task('hang').scratch));
+  t.match(await own.run(task('pass'), never), { kind: 'passed' }, 'the pool lives on');
+});
+
+for (const poison of ['exit', 'hang'] as const) {
+  void t.test(
+    `a file whose worker meets with ‘${poison}’ twice is held, the next goes through`,
+    async (t) => {
+      const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 500 });
+      const rig = await makeRig({ isFast: true, processor: own });
+      t.teardown(async () => {
+        await rig.close();
+        await own.stop();
+      });
+      await upload(rig, poison, 'poison');
+      await rig.settle();
+      t.match(await rig.states(), { [poison]: 'queued WORKER_DIED' });
+      rig.clock.advance(3_600_000);
+      await rig.run();
+      t.match(await rig.states(), { [poison]: 'held poison' });
+      await upload(rig, 'seal', 'sound');
+      await rig.settle();
+      t.match(await rig.states(), { [poison]: 'held poison', seal: 'published' });
+      t.strictSame(await rig.storage.listSpool('outputs'), []);
+      t.strictSame(await rig.storage.listSpool('scratch'), []);
+      t.strictSame(await rig.storage.listSpool('claims'), []);
+    },
+  );
+}
 
 void t.test('stopping waits for what is under way and takes nothing new', async (t) => {
   const own = createWorkerPool({ crosswalk, workerFile, width: 1 });

@@ -125,6 +125,8 @@ export async function makeRig(
     width?: number;
     /** In memory where the machine can: for tests that would wait for the disk most of their time. */
     isFast?: boolean;
+    /** In the place of the fake one. */
+    processor?: Processor;
   } = {},
 ) {
   const base = how.isFast === true && existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -151,7 +153,7 @@ export async function makeRig(
     const parts: WorkerParts = {
       ...shared,
       receipts: createReceiptStore(db),
-      processor,
+      processor: how.processor ?? processor,
       facts: {
         profileFor: () => Promise.resolve({ json: '{}', hash: profile.hash }),
         recipientsFor: (_project, partner) => Promise.resolve(recipients.get(partner) ?? []),

@@ -15,6 +15,8 @@ export interface WorkerRequest {
   readonly task: ProcessTask;
   /** This task's own line to the main thread: questions to the crosswalk one way, answers and `abort` the other. */
   readonly port: MessagePort;
+  /** Counts what the thread gets done; the main thread ends one that stands still. */
+  readonly steps: Int32Array<SharedArrayBuffer>;
 }
 
 export interface ErrorOnTheWire {

@@ -19,6 +19,7 @@ import {
   type CrosswalkQuestion,
   type ToWorker,
   type WorkerReply,
+  type WorkerRequest,
 } from './messages.ts';
 
 export interface WorkerPoolOptions {
@@ -29,6 +30,8 @@ export interface WorkerPoolOptions {
   /** The module with the exported function `run`; for tests. */
   readonly workerFile?: string;
   readonly heapMb?: number;
+  /** How long a thread may get nothing done before it is ended. Default ten minutes. */
+  readonly stallMs?: number;
   /** How long an aborted task may take to clean up before its thread is ended. */
   readonly abortGraceMs?: number;
 }
@@ -41,6 +44,8 @@ export const defaultWidth = (): number => Math.max(1, Math.min(availableParallel
  */
 const defaultHeapMb = 2048;
 
+const defaultStallMs = 600_000;
+
 const shippedWorker = (): string =>
   fileURLToPath(
     new URL(`../../worker-main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
@@ -52,7 +57,8 @@ export function createWorkerPool(options: WorkerPoolOptions): Processor {
     filename: options.workerFile ?? shippedWorker(),
     name: 'run',
     minThreads: 1,
-    maxThreads: width,
+    // One more than `width`, for small files while large ones have all the others (flow/slots).
+    maxThreads: width + 1,
     idleTimeout: 60_000,
     // A worker that waits in Atomics.wait would not see the answers on the tasks' ports.
     atomics: 'disabled',
@@ -90,6 +96,8 @@ async function runTask(
 ): Promise<ProcessOutcome> {
   const { port1: line, port2: port } = new MessageChannel();
   const hard = new AbortController();
+  const steps = new Int32Array(new SharedArrayBuffer(4));
+  const watch = endStalled(steps, hard, options.stallMs ?? defaultStallMs);
   let graceTimer: NodeJS.Timeout | undefined;
   const onAbort = (): void => {
     send(line, { kind: 'abort', error: toWire(signal.reason) });
@@ -97,10 +105,12 @@ async function runTask(
   };
   signal.addEventListener('abort', onAbort, { once: true });
   line.on('message', (question: CrosswalkQuestion) => {
+    Atomics.add(steps, 0, 1);
     void answer(question, line, options.crosswalk);
   });
   try {
-    const reply = await pool.run({ task, port }, { transferList: [port], signal: hard.signal });
+    const request: WorkerRequest = { task, port, steps };
+    const reply = await pool.run(request, { transferList: [port], signal: hard.signal });
     if (reply.kind === 'outcome') return reply.outcome;
     signal.throwIfAborted();
     throw fromWire(reply.error);
@@ -110,10 +120,28 @@ async function runTask(
     signal.throwIfAborted();
     throw new AppError('WORKER_DIED', { cause });
   } finally {
+    clearInterval(watch);
     clearTimeout(graceTimer);
     signal.removeEventListener('abort', onAbort);
     line.close();
   }
+}
+
+/** A hanging thread hears no abort, so it is ended; for the task that is as if it had died. */
+function endStalled(steps: Int32Array, hard: AbortController, stallMs: number): NodeJS.Timeout {
+  let seen = 0;
+  let movedAt = performance.now();
+  return setInterval(
+    () => {
+      const now = performance.now();
+      const count = Atomics.load(steps, 0);
+      if (count !== seen) {
+        seen = count;
+        movedAt = now;
+      } else if (now - movedAt >= stallMs) hard.abort();
+    },
+    Math.min(1000, stallMs / 4),
+  );
 }
 
 async function answer(
