@@ -16,7 +16,7 @@ const turnBytes = 4 * pieceBytes;
 export interface Source {
   readonly sizeBytes: number;
   /** From the start to the end, once. The pieces keep their content until they are released, or the source is closed. */
-  chunks(): AsyncGenerator<Uint8Array>;
+  chunks(): AsyncIterable<Uint8Array>;
   /** Nobody looks at the piece any more: its memory may be read into again. */
   release(piece: Uint8Array): void;
   /** Reads what was not read, for the hash alone. Hex. */
@@ -62,12 +62,12 @@ class SourceFile implements Source {
     this.#signal = signal;
   }
 
-  async *chunks(): AsyncGenerator<Uint8Array> {
-    for (;;) {
+  chunks(): AsyncIterable<Uint8Array> {
+    const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
       const piece = await this.#next();
-      if (piece.length === 0) return;
-      yield piece;
-    }
+      return piece.length === 0 ? { done: true, value: undefined } : { done: false, value: piece };
+    };
+    return { [Symbol.asyncIterator]: () => ({ next }) };
   }
 
   release(piece: Uint8Array): void {

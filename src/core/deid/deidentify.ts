@@ -21,9 +21,9 @@ import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work
 import { padText } from './encode-value.ts';
 import { identifyingIn, type Identifying } from './identifying-words.ts';
 import { markTags, marks } from './marks.ts';
-import { isKeptBy, type Decision } from './policy.ts';
+import { isKeptBy, type Decision, type FilePolicy } from './policy.ts';
 import { creatorsOf, creatorTag, safePrivateVR } from './private-blocks.ts';
-import { profileHash, type Profile } from './profile.ts';
+import { profileHash } from './profile.ts';
 import { charsetsOf, effectiveVR, firstValue, trimPadding } from './reading.ts';
 import { dummySequence, rewriteValue } from './rewrite-value.ts';
 import { hashUIDs } from './uid.ts';
@@ -83,7 +83,7 @@ function nameOf(tag: Tag): string {
 /** Puts in the marks and, where the file has none, the attributes that every image must have (PS3.3 §C.7.1.1). */
 function withOurs(elements: readonly Element[], input: DeidInput): readonly Element[] {
   const { policy, subject, head } = input;
-  const ours = [...marks(policy.options, hashOf(policy.profile), head.encoding)];
+  const ours = [...marksOf(policy, head.encoding)];
   for (const [tag, vr] of [
     [0x00100010, 'PN'],
     [0x00100020, 'LO'],
@@ -95,11 +95,18 @@ function withOurs(elements: readonly Element[], input: DeidInput): readonly Elem
   return [...rest, ...ours].sort((a, b) => a.tag - b.tag);
 }
 
-const hashes = new WeakMap<Profile, string>();
-function hashOf(profile: Profile): string {
-  let hash = hashes.get(profile);
-  if (hash === undefined) hashes.set(profile, (hash = profileHash(profile)));
-  return hash;
+/** The same in all files under one policy. */
+const marked = new WeakMap<FilePolicy, Map<string, readonly Element[]>>();
+function marksOf(policy: FilePolicy, encoding: Encoding): readonly Element[] {
+  let known = marked.get(policy);
+  if (known === undefined) marked.set(policy, (known = new Map<string, readonly Element[]>()));
+  const how = `${encoding.explicitVR} ${encoding.bigEndian}`;
+  let made = known.get(how);
+  if (made === undefined) {
+    made = marks(policy.options, profileHash(policy.profile), encoding);
+    known.set(how, made);
+  }
+  return made;
 }
 
 /** From the dataset, or from the file meta information where the dataset has none. */

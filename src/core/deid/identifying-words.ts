@@ -20,22 +20,35 @@ const ids: ReadonlySet<Tag> = new Set([
 ]);
 
 const word = /[\p{L}\p{N}]+/gu;
-const wordsOf = (text: string): readonly string[] => text.match(word) ?? [];
-const fold = (text: string): string => text.normalize('NFKC').toLowerCase();
+const asciiWord = /[A-Za-z0-9]+/g;
+const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
+const wordsOf = (text: string): readonly string[] =>
+  text.match(isAscii(text) ? asciiWord : word) ?? [];
+const fold = (text: string): string =>
+  (isAscii(text) ? text : text.normalize('NFKC')).toLowerCase();
 
 /** From all depths. `isKept`: attributes that the profile keeps on purpose identify nobody by its own judgement. */
 export function identifyingIn(header: DataSet, isKept: (tag: Tag) => boolean): Identifying {
+  const values: string[] = [];
+  collect(header, [], isKept, (value) => values.push(value));
+  const key = values.join('\\');
+  if (last?.key === key) return last.identifying;
   const words = new Set<string>();
   const wholes = new Set<string>();
-  collect(header, [], isKept, (value) => {
+  for (const value of values) {
     const parts = wordsOf(fold(value)).filter((part) => !namesNobody.has(part));
     for (const part of parts) if (part.length > 1) words.add(part);
-    if (parts.length === 0) return;
+    if (parts.length === 0) continue;
     wholes.add(parts.join(''));
     wholes.add(parts.toReversed().join(''));
-  });
-  return { words, wholes };
+  }
+  const identifying = { words, wholes };
+  last = { key, identifying };
+  return identifying;
 }
+
+/** The slices of a series name the same people, one after the other. */
+let last: { readonly key: string; readonly identifying: Identifying } | undefined;
 
 function collect(
   dataset: DataSet,
@@ -66,6 +79,22 @@ export const mask = 'XXX';
  * script without spaces, and common words count only as the whole text (SPEC 7).
  */
 export function maskIdentifying(text: string, identifying: Identifying): string | undefined {
+  let known = masked.get(identifying);
+  if (known === undefined) masked.set(identifying, (known = new Map()));
+  const before = known.get(text);
+  if (before !== undefined || known.has(text)) return before;
+  const result = maskAnew(text, identifying);
+  if (known.size >= maxMasked) known.clear();
+  if (text.length <= maxText) known.set(text, result);
+  return result;
+}
+
+/** The texts of a series repeat, too. */
+const masked = new WeakMap<Identifying, Map<string, string | undefined>>();
+const maxMasked = 1000;
+const maxText = 1024;
+
+function maskAnew(text: string, identifying: Identifying): string | undefined {
   const folded = fold(text);
   const parts = wordsOf(folded);
   const whole = parts.join('');

@@ -37,12 +37,24 @@ export interface Policy {
 }
 
 /** Does the profile keep an attribute of this tag as it is, at the top level? What it keeps on purpose identifies nobody. */
-export const isKeptBy =
-  (policy: FilePolicy) =>
-  (tag: Tag): boolean => {
+export function isKeptBy(policy: FilePolicy): (tag: Tag) => boolean {
+  let known = keptBy.get(policy);
+  if (known === undefined) keptBy.set(policy, (known = new Map<Tag, boolean>()));
+  const kept = known;
+  return (tag) => {
+    let answer = kept.get(tag);
+    if (answer !== undefined) return answer;
+    if (kept.size >= maxKnown) kept.clear();
     const vr = lookup(tag)?.vrs[0] ?? 'UN';
-    return policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+    answer = policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+    kept.set(tag, answer);
+    return answer;
   };
+}
+
+const keptBy = new WeakMap<FilePolicy, Map<Tag, boolean>>();
+/** The same few thousand tags in every file; a hostile one may bring any. */
+const maxKnown = 20_000;
 
 const remove: Action = { kind: 'remove' };
 const keep: Action = { kind: 'keep' };
@@ -73,14 +85,17 @@ export function createPolicy(profile: Profile): Policy {
   };
 }
 
-const maxKnown = 20_000;
+/** Private creators whose decisions are kept, and how long their names may be (LO: 64 characters). */
+const maxCreators = 64;
+const maxCreator = 128;
 
 function decider(
   rules: readonly ProfileRule[],
   options: ReadonlySet<Option>,
 ): (place: Place) => Decision {
   const hasPaths = rules.some((rule) => rule.selector.kind === 'path');
-  const known = new Map<Tag, Map<VR, Decision>>();
+  // by private creator, on which its elements hang, with a mark before it; `''` are those without one
+  const known = new Map<string, Map<Tag, Map<VR, Decision>>>();
   const fresh = (place: Place): Decision => {
     for (const rule of rules) {
       if (!selects(rule.selector, place) || !isApplicable(rule, place)) continue;
@@ -89,12 +104,15 @@ function decider(
     return byStandard(place, options, (tag) => decide({ ...place, tag, vr: 'OW' }));
   };
   const decide = (place: Place): Decision => {
-    // private elements hang on their creator, and paths on where the element stands
-    if (place.creator !== undefined || (hasPaths && place.path.length > 0)) return fresh(place);
-    let byVR = known.get(place.tag);
-    // the same few thousand tags in every file; a hostile one may bring any
-    if (byVR === undefined && known.size >= maxKnown) known.clear();
-    if (byVR === undefined) known.set(place.tag, (byVR = new Map<VR, Decision>()));
+    if (hasPaths && place.path.length > 0) return fresh(place);
+    const creator = place.creator === undefined ? '' : `=${place.creator}`;
+    if (creator.length > maxCreator) return fresh(place);
+    let byTag = known.get(creator);
+    if (byTag === undefined && known.size >= maxCreators) known.clear();
+    if (byTag === undefined) known.set(creator, (byTag = new Map<Tag, Map<VR, Decision>>()));
+    let byVR = byTag.get(place.tag);
+    if (byVR === undefined && byTag.size >= maxKnown) byTag.clear();
+    if (byVR === undefined) byTag.set(place.tag, (byVR = new Map<VR, Decision>()));
     let decision = byVR.get(place.vr);
     if (decision === undefined) byVR.set(place.vr, (decision = fresh(place)));
     return decision;

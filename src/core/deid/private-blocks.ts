@@ -10,6 +10,7 @@ import {
   type VR,
 } from '../dicom/dataset.ts';
 import { isPrivateCreator } from '../dicom/dictionary.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { textRank } from './action.ts';
 import { trimPadding } from './reading.ts';
 import { safePrivateTable } from './safe-private-table.ts';
@@ -46,7 +47,7 @@ export function creatorsOf(dataset: DataSet): Creators {
   const creators = new Map<Tag, string>();
   for (const element of dataset.elements) {
     if (element.kind !== 'value' || !isPrivateCreator(element.tag)) continue;
-    creators.set(element.tag, trimPadding(Buffer.from(element.value).toString('latin1')));
+    creators.set(element.tag, trimPadding(latin1(element.value)));
   }
   return creators;
 }

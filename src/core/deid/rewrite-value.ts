@@ -3,6 +3,7 @@
 
 import type { Element, SequenceElement, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { keywordOf, lookup } from '../dicom/dictionary.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { encodeDeclared } from '../dicom/text-encode.ts';
 import { decodeText, decodeValues, isKnownCharset } from '../dicom/text.ts';
 import { unreachable } from '../errors.ts';
@@ -58,8 +59,6 @@ export function rewriteValue(
 
 /** The VR to write: a value that came as UN and that we write anew is given its own (PS3.5 §6.2.2). */
 const writtenVR = (element: ValueElement): VR => effectiveVR(element.tag, element.vr);
-
-const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
 function emptied(element: ValueElement): Element {
   const vr = writtenVR(element);

@@ -49,8 +49,21 @@ export function isJunkID(id: string): boolean {
 }
 
 /** The key by which the crosswalk knows a patient; also for IDs of an imported list. */
-export const identityKey = (patientID: string, issuer: string, key: Uint8Array): string =>
-  keyed('patient', [normalizeID(issuer), normalizeID(patientID)], key);
+export function identityKey(patientID: string, issuer: string, key: Uint8Array): string {
+  let known = identityKeys.get(key);
+  if (known === undefined) identityKeys.set(key, (known = new Map<string, string>()));
+  const who = JSON.stringify([issuer, patientID]);
+  let identity = known.get(who);
+  if (identity === undefined) {
+    if (known.size >= 256) known.clear();
+    identity = keyed('patient', [normalizeID(issuer), normalizeID(patientID)], key);
+    known.set(who, identity);
+  }
+  return identity;
+}
+
+/** One patient's files come one after the other. */
+const identityKeys = new WeakMap<Uint8Array, Map<string, string>>();
 
 function keyed(kind: string, parts: readonly string[], key: Uint8Array): string {
   const mac = createHmac('sha256', key).update(kind);

@@ -1,8 +1,9 @@
 // Bytes to text in every character set of the standard (PS3.5 §6.1, PS3.3 §C.12.1.1.2). Only a reader: what we write is
 // ASCII. Values are split after decoding, for in GB18030 and GBK 0x5C and 0x5E occur as second bytes.
 
-import { decodeCodeExtensions, singleByteDecoder } from './text-code-extensions.ts';
 import type { VR } from './dataset.ts';
+import { latin1, stripPadding } from './latin1.ts';
+import { decodeCodeExtensions, singleByteDecoder } from './text-code-extensions.ts';
 
 /** The VRs that Specific Character Set (0008,0005) governs (PS3.5 §6.1.2.3). */
 const affected: ReadonlySet<VR> = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT']);
@@ -10,10 +11,10 @@ const affected: ReadonlySet<VR> = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', '
 /** VRs whose value is one text, in which a backslash is just a character (PS3.5 §6.2). */
 const single: ReadonlySet<VR> = new Set(['LT', 'ST', 'UT', 'UR']);
 
-const whole: Readonly<Record<string, string>> = {
-  ISO_IR192: 'utf-8',
-  GB18030: 'gb18030',
-  GBK: 'gbk',
+const whole: Readonly<Record<string, InstanceType<typeof TextDecoder>>> = {
+  ISO_IR192: new TextDecoder('utf-8'),
+  GB18030: new TextDecoder('gb18030'),
+  GBK: new TextDecoder('gbk'),
 };
 
 /** As files write them: stray blanks, lower case, `ISO-IR 100` and `ISO IR 100` for `ISO_IR 100`. */
@@ -36,8 +37,13 @@ export const isKnownCharset = (charsets: readonly string[]): boolean =>
  * is read as Latin-1 so that no byte is lost.
  */
 export function decodeText(bytes: Uint8Array, charsets: readonly string[], vr: VR): string {
-  return stripPadding(affected.has(vr) ? decode(bytes, charsets.map(normal), vr) : latin1(bytes));
+  const raw = latin1(bytes);
+  const isSame = ascii.test(raw) || !affected.has(vr);
+  return stripPadding(isSame ? raw : decode(bytes, charsets.map(normal), vr));
 }
+
+/** Without escapes these bytes mean the same in all character sets of the standard; most values are nothing else. */
+const ascii = /^[\0-\x1a\x1c-\x7f]*$/;
 
 /** The values of an element, each without its padding; one value for LT, ST, UT, UR. Empty for an empty field. */
 export function decodeValues(
@@ -47,20 +53,15 @@ export function decodeValues(
 ): readonly string[] {
   const text = decodeText(bytes, charsets, vr);
   if (text === '') return [];
-  return single.has(vr) ? [text] : text.split('\\').map((value) => value.trim());
+  if (single.has(vr)) return [text];
+  return text.includes('\\') ? text.split('\\').map((value) => value.trim()) : [text.trim()];
 }
 
 function decode(bytes: Uint8Array, charsets: readonly string[], vr: VR): string {
-  const label = whole[charsets.find((name) => name in whole) ?? ''];
-  if (label !== undefined) return new TextDecoder(label).decode(bytes);
+  const decoder = whole[charsets.find((name) => name in whole) ?? ''];
+  if (decoder !== undefined) return decoder.decode(bytes);
   return decodeCodeExtensions(bytes, charsets[0] ?? '', vr === 'PN');
 }
-
-const latin1 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-
-// the look behind keeps it linear over long runs of blanks
-const stripPadding = (text: string): string => text.replace(/(?<![ \0])[ \0]+$/, '');
 
 /** One component group: alphabetic, ideographic or phonetic (PS3.5 §6.2.1.1). */
 export interface PersonNameGroup {

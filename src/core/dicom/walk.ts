@@ -15,7 +15,8 @@ export async function* walk(
   release?: (piece: Uint8Array) => void,
 ): AsyncGenerator<WalkerEvent, void, undefined> {
   const walker = createWalker(limits);
-  const pieces = piecesOf(source);
+  const pieces: Pieces =
+    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   try {
     for (;;) {
       const piece = await pieces.next();
@@ -31,20 +32,21 @@ export async function* walk(
     }
     yield* walker.end();
   } finally {
-    await pieces.return();
+    await pieces.return?.();
   }
 }
 
-async function* piecesOf(
-  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* source;
-}
+// taken by hand, for another generator in between costs as much as reading a header
+type Pieces = AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
 
 async function* prefixed(
   first: Uint8Array,
-  rest: AsyncIterable<Uint8Array>,
+  rest: Pieces,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   yield first;
-  yield* rest;
+  for (;;) {
+    const next = await rest.next();
+    if (next.done === true) return;
+    yield next.value;
+  }
 }

@@ -55,7 +55,8 @@ export function writeHead(
  * endian inside) into a big endian file and holds numbers that would have to be turned round.
  */
 export function writeDataSet(dataset: DataSet, encoding: Encoding): Uint8Array {
-  const out = new Output(dataSetLength(dataset, encoding), encoding);
+  const lengths: Lengths = new Map();
+  const out = new Output(dataSetLength(dataset, encoding, lengths), encoding, lengths);
   putDataSet(out, dataset, encoding);
   return out.done();
 }
@@ -115,12 +116,13 @@ function valueLength(element: Element, encoding: Encoding, known: Lengths): numb
 
 class Output {
   readonly encoding: Encoding;
-  readonly lengths: Lengths = new Map();
+  readonly lengths: Lengths;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
 
-  constructor(length: number, encoding: Encoding) {
+  constructor(length: number, encoding: Encoding, lengths: Lengths = new Map()) {
+    this.lengths = lengths;
     this.encoding = encoding;
     this.#bytes = new Uint8Array(length);
     this.#view = new DataView(this.#bytes.buffer);
