@@ -3,7 +3,8 @@
 
 import { AppError } from '../errors.ts';
 import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
-import { classAt, datesIn, fold, squeeze, uidPattern } from './leak-terms-text.ts';
+import { datesIn } from './leak-dates.ts';
+import { classAt, fold, squeeze, uidPattern } from './leak-terms-text.ts';
 
 export type Part = 'text' | 'coded' | 'blob';
 

@@ -5,11 +5,11 @@ import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.t
 import { lookup } from '../dicom/dictionary.ts';
 import { decodeText, splitPersonName } from '../dicom/text.ts';
 import { commonWords, namesNobody } from './common-words.ts';
+import { mobilesIn, nationalIdsIn } from './leak-numbers.ts';
 import { bytesOfValue, spellingsOf } from './leak-spellings.ts';
 import {
   classAt,
   fold,
-  nationalIdsIn,
   originalReadings,
   squeeze,
   wordsOf,
@@ -121,8 +121,8 @@ class Collector {
       const target = this.#kept !== undefined && this.#isKept(element.tag) ? this.#kept : this;
       target.#value(element, charset);
       // kept on purpose is the number of an attribute for numbers, not one that somebody typed into a text
-      if (target === this || !idTags.has(element.tag)) this.#nationalIds(element);
-      else target.#nationalIds(element);
+      if (target === this || !idTags.has(element.tag)) this.#numbersByForm(element);
+      else target.#numbersByForm(element);
     }
   }
 
@@ -148,11 +148,14 @@ class Collector {
   }
 
   /** Digits are digits in every charset, so that this costs no decoding of the many values that are nothing else. */
-  #nationalIds({ vr, value }: ValueElement): void {
-    if (value.length < 18 || !(vr === 'UN' || textVRs.has(vr))) return;
+  #numbersByForm({ vr, value }: ValueElement): void {
+    if (value.length < 11 || !(vr === 'UN' || textVRs.has(vr))) return;
     const raw = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
     for (const number of nationalIdsIn(raw.toLowerCase()))
       this.#add('national-id', squeeze(number));
+    // in short fields such a number may be one of a device
+    if (vr === 'LT' || vr === 'ST' || vr === 'UT')
+      mobilesIn(raw).forEach((one) => this.#phone(one));
   }
 
   #reader(tag: Tag, vr: VR): Reader | undefined {
@@ -210,6 +213,7 @@ class Collector {
   }
 
   #phone(value: string): void {
+    if (value.includes('@')) this.#address(value.replace(/^[a-z]+:/i, ''));
     const digits = value.normalize('NFKC').replaceAll(/\D/g, '').replace(/^00/, '');
     if (digits.length < 7) return;
     const local = digits.replace(/^(?:86|1|0)/, '');

@@ -187,6 +187,18 @@ export const mustFind: readonly Case[] = [
     found: found('phone'),
   },
   {
+    name: 'a mobile number that stood in a comment',
+    original: [comment('call 139 5550 1234 for results')],
+    written: [text('tel. +86-139-5550-1234')],
+    found: found('phone'),
+  },
+  {
+    name: 'a mail address',
+    original: [el(0x00102155, 'UT', 'mailto:a.winter@example.org')],
+    written: [text('A.Winter@Example.org')],
+    found: found('address'),
+  },
+  {
     name: 'an address',
     original: [el(0x00101040, 'LO', '12 Made-Up Lane')],
     written: [text('lives: 12 made up lane')],
@@ -196,6 +208,12 @@ export const mustFind: readonly Case[] = [
     name: 'a Chinese identity number, found in a comment',
     original: [comment('id 11010519491231002X')],
     written: [text('11010519491231002x')],
+    found: found('national-id'),
+  },
+  {
+    name: 'a Chinese identity number in groups',
+    original: [comment('id 110105 19491231 002X')],
+    written: [text('110105-19491231-002x')],
     found: found('national-id'),
   },
   ...[
@@ -209,18 +227,40 @@ export const mustFind: readonly Case[] = [
     'March 5, 1987',
     '19870305113000',
     'DOB_19870305',
+    '1987.03.05',
+    '1987 03 05',
+    'Mar 5 1987',
+    '5-Mar-87',
+    '05/03/87',
+    '5. Maerz 1987',
   ].map((value) => ({
     name: `a birth date as ${value}`,
     original: [el(0x00100030, 'DA', '19870305')],
     written: [text(value)],
     found: found('date'),
   })),
-  {
-    name: 'a Chinese date',
+  ...[
+    '1987年3月5日',
+    '87年3月5日',
+    '１９８７年０３月０５日',
+    '一九八七年三月五日',
+    '1987년 3월 5일',
+    '5. März 1987',
+    '5 mars 1987',
+  ].map((value) => ({
+    name: `a date as ${value}`,
     original: [el(0x00100030, 'DA', '19870305')],
-    written: [el(0x00080005, 'CS', 'ISO_IR 192'), text(utf8('1987年3月5日'))],
+    written: [el(0x00080005, 'CS', 'ISO_IR 192'), text(utf8(value))],
     found: found('date'),
-  },
+  })),
+  ...['15. Dezember 1987', '15 dic 1987', '15 déc. 1987', '一九八七年十二月十五日'].map(
+    (value) => ({
+      name: `a date in another language as ${value}`,
+      original: [el(0x00100030, 'DA', '19871215')],
+      written: [el(0x00080005, 'CS', 'ISO_IR 192'), text(utf8(value))],
+      found: found('date'),
+    }),
+  ),
   {
     name: 'the day of a time stamp',
     original: [el(0x0008002a, 'DT', '20210607101112')],

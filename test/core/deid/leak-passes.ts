@@ -1,7 +1,7 @@
 // What only looks like a person and must not hold a file: the leak check is built not to cry wolf.
 
 import { el } from '../../support/dicom.ts';
-import { anna, code, id, person, text, type Case } from './leak-cases.ts';
+import { anna, code, comment, id, person, text, type Case } from './leak-cases.ts';
 
 export const mustPass: readonly Case[] = [
   ...['1', '12', 'G'].map((value) => ({
@@ -103,6 +103,18 @@ export const mustPass: readonly Case[] = [
     name: 'another date in text',
     original: [el(0x00100030, 'DA', '19870305')],
     written: [text('1987-03-06 protocol')],
+    found: [],
+  },
+  ...['V5.3.87', '15/03/05 of 87', '87 of 305', 'f/2.8, 5/3/8', '3.5.1987.4'].map((value) => ({
+    name: `what only looks like a date: ${value}`,
+    original: [el(0x00100030, 'DA', '19870305')],
+    written: [text(value)],
+    found: [],
+  })),
+  {
+    name: 'a long number that is no mobile number',
+    original: [comment('serial 139555012345678')],
+    written: [text('13955501234')],
     found: [],
   },
   {
