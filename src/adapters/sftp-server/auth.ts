@@ -54,12 +54,19 @@ export interface AuthParts {
 /** The least time that a refused key takes: whether there is such a user does not show in the look-ups. */
 const keyRefusalMs = 5;
 
-/** The listener for one connection's 'authentication' events. */
-export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) => void {
+export interface Authenticator {
+  /** The listener for one connection's 'authentication' events. */
+  try(attempt: AuthContext): void;
+  /** The connection is over. Somebody who only asked whether keys would do, and was told no, is noted now, once. */
+  ended(): Promise<void>;
+}
+
+export function createAuthenticator(parts: AuthParts): Authenticator {
   const { accounts, log, penalties, source, address } = parts;
   let failures = 0;
   let requests = 0;
   let isDone = false;
+  let asked: AuthContext | undefined;
 
   const refuse = async (attempt: AuthContext, sinceMs: number): Promise<void> => {
     if (attempt.method !== 'none') failures += 1;
@@ -79,6 +86,7 @@ export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) =>
     refusal?: LoginRefusal,
   ): Promise<void> => {
     if (!accepted && !parts.mayRecord()) return parts.refusals.note('logins', source);
+    asked = undefined;
     const { username: name } = attempt;
     const method = isByPassword(attempt) ? 'password' : 'publickey';
     const known = refusal === undefined ? {} : { refusal };
@@ -116,15 +124,22 @@ export function createAuthenticator(parts: AuthParts): (attempt: AuthContext) =>
     const isQuestion = attempt.method === 'publickey' && attempt.signature === undefined;
     if (!isQuestion) return judge(attempt);
     const principal = isUsableKey(attempt) ? await find(parts, attempt) : undefined;
-    if (principal === undefined) return refuse(attempt, sinceMs);
-    attempt.accept();
+    if (principal !== undefined) return attempt.accept();
+    asked = attempt;
+    return refuse(attempt, sinceMs);
   };
 
-  return (attempt) => {
-    decide(attempt).catch((error: unknown) => {
-      asFailure(error, log, 'login');
-      parts.giveUp();
-    });
+  const failed = (error: unknown): void => {
+    asFailure(error, log, 'login');
+    parts.giveUp();
+  };
+  return {
+    try: (attempt) => {
+      decide(attempt).catch(failed);
+    },
+    ended: async () => {
+      if (asked !== undefined && !isDone) await record(asked, false).catch(failed);
+    },
   };
 }
 

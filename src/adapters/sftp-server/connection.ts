@@ -2,7 +2,7 @@
 // malformed packet of one stranger would end the process.
 
 import type { Socket } from 'node:net';
-import type { AuthContext, Connection, ServerChannel, Session as SshSession } from 'ssh2';
+import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { Locks } from '../../core/locks.ts';
 import { fixedFolders } from '../../core/tree.ts';
@@ -10,7 +10,7 @@ import type { Accounts, Principal, RefusalKind } from '../../flow/ports/accounts
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
-import { createAuthenticator } from './auth.ts';
+import { createAuthenticator, type Authenticator } from './auth.ts';
 import type { Context } from './context.ts';
 import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
@@ -64,6 +64,7 @@ export class LiveConnection {
   readonly #channels = new Set<SshSession>();
   readonly #pressure: Pressure;
   readonly #keys: Rekeying;
+  readonly #logins: Authenticator;
   #activeMs: number;
   #exchanges = 0;
   #exchangeMinute = 0;
@@ -88,6 +89,7 @@ export class LiveConnection {
     this.#pressure = watchPressure(socket, () => {
       for (const session of this.#sessions) session.goOn();
     });
+    this.#logins = this.#authenticator();
     this.#keys = watchKeys(client, socket, parts.limits, () => parts.clock.now());
     socket.on('data', () => {
       if (this.#isLoggedIn) this.#keys.look();
@@ -152,7 +154,7 @@ export class LiveConnection {
 
   #listen(): void {
     const client = this.#client;
-    client.on('authentication', this.#authenticator());
+    client.on('authentication', (attempt) => this.#logins.try(attempt));
     client.on('ready', () => {
       this.#isLoggedIn = true;
       this.#activeMs = this.#parts.clock.now();
@@ -188,7 +190,7 @@ export class LiveConnection {
     if (!this.#isLoggedIn || this.#exchanges > exchangesPerMinute) this.#socket.destroy();
   }
 
-  #authenticator(): (attempt: AuthContext) => void {
+  #authenticator(): Authenticator {
     const { accounts, log, limits } = this.#parts;
     return createAuthenticator({
       accounts,
@@ -316,7 +318,8 @@ export class LiveConnection {
   #leave(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    Promise.all([...this.#sessions].map((session) => session.abandon()))
+    const sessions = [...this.#sessions].map((session) => session.abandon());
+    Promise.all([...sessions, this.#logins.ended()])
       .catch((error: unknown) => asFailure(error, this.#parts.log, 'end'))
       .finally(() => this.#markEnded());
   }
