@@ -20,6 +20,7 @@ import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
 import { createGate } from './flow/gate.ts';
 import { createIntake } from './flow/intake.ts';
+import { createKeyWatch } from './flow/key-watch.ts';
 import type { Log } from './flow/ports/clock.ts';
 import type { Intake } from './flow/ports/intake.ts';
 import type { Processor } from './flow/ports/processing.ts';
@@ -149,6 +150,7 @@ function flowOf(
     site: config.site,
     owner: randomUUID(),
     dataVersion,
+    keyWatch: createKeyWatch({ recipients: parts.recipients, clock, log }),
     temporaryNames: config.intake.temporaryNames,
     settings: { partialHoldMs: config.intake.partialHold, retainMs: config.intake.retain },
   });

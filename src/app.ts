@@ -25,7 +25,7 @@ import { createProfileAdmin, type ProfileAdmin } from './flow/admin/profiles.ts'
 import { createProjectAdmin, type ProjectAdmin } from './flow/admin/projects.ts';
 import { createRecipientAdmin, type RecipientAdmin } from './flow/admin/recipients.ts';
 import type { ReplicationDesk } from './flow/admin/replication.ts';
-import { gaps, readStatus, type Status } from './flow/admin/status.ts';
+import { gaps, keyWarnings, legalHolds, readStatus, type Status } from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
 import type { JobDesk } from './flow/ports/jobs.ts';
 import { packageRoot } from './package-root.ts';
@@ -35,7 +35,7 @@ export type { MemberLimits, MemberView } from './flow/admin/members.ts';
 export type { PartnerStanding } from './flow/admin/replication.ts';
 export type { JobRow } from './flow/ports/jobs.ts';
 export type { PartnerView } from './flow/admin/partners.ts';
-export type { Project, Recipient } from './flow/ports/directory.ts';
+export type { Project, ProjectChange, Recipient } from './flow/ports/directory.ts';
 export type { AuditRow } from './adapters/sql/audit.ts';
 
 /** The open instance, as commands use it. */
@@ -167,6 +167,16 @@ async function examine(base: Base): Promise<readonly Finding[]> {
       check: `profile ${name}`,
       state: 'error',
       text: mistake ?? '',
+    })),
+    ...(await keyWarnings(parts)).map((text): Finding => ({
+      check: 'keys',
+      state: 'warning',
+      text,
+    })),
+    ...(await legalHolds(parts)).map((text): Finding => ({
+      check: 'legal hold',
+      state: 'ok',
+      text,
     })),
     ...(await gaps(parts)).map((text): Finding => ({ check: 'set-up', state: 'warning', text })),
   ];

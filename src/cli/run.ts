@@ -10,6 +10,7 @@ import { GivenUp, UsageError, warn } from './output.ts';
 const onlyOnce = [
   ...['home', 'key', 'fingerprint', 'host', 'port', 'host-key', 'user', 'verify', 'site', 'listen'],
   ...['profile', 'expires', 'reason', 'state', 'member', 'name', 'object', 'limit', 'direct-dicom'],
+  'legal-hold',
 ] as const;
 
 /** Runs one command line; returns the exit code. */

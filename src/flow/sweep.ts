@@ -205,20 +205,39 @@ async function ifStillPartial(
   });
 }
 
-/** Retention. Only the very file that was delivered goes; another one at its path is another upload's. */
+/** Retention, by age; what cannot be removed now does not keep what comes behind it. */
 async function removeRetained(parts: RunParts, before: number): Promise<void> {
-  for (const upload of await parts.uploads.retained(before, batch)) {
-    await parts.gate.hold([upload.path], async () => {
-      if (parts.gate.writers.has(upload.path)) return;
-      const newest = await parts.uploads.latest(upload.path, upload.memberId);
-      if (newest?.id !== upload.id) return;
-      const facts = await parts.storage.facts(upload.path);
-      const isOurs = facts?.inode === upload.inode && facts?.sizeBytes === upload.sizeBytes;
-      if (facts !== undefined && !isOurs) return;
-      if (facts !== undefined) await parts.storage.removeFile(upload.path);
-      await parts.uploads.rawRemoved(upload.id);
-    });
+  let after = { createdAt: 0, id: '' };
+  for (let removed = 0; removed < batch;) {
+    const some = await parts.uploads.retained(before, after, batch);
+    for (const upload of some) {
+      if (await parts.gate.hold([upload.path], () => removeRaw(parts, upload))) removed += 1;
+      after = upload;
+    }
+    if (some.length < batch) return;
   }
+}
+
+/** Only the very file that was delivered goes; another one at its path is another upload's. */
+async function removeRaw(parts: RunParts, upload: Upload): Promise<boolean> {
+  if (parts.gate.writers.has(upload.path)) return false;
+  const newest = await parts.uploads.latest(upload.path, upload.memberId);
+  const facts = await parts.storage.facts(upload.path);
+  const isOurs = newest?.id === upload.id && (await isSameFile(parts, upload, facts));
+  if (isOurs) await parts.storage.removeFile(upload.path);
+  await parts.uploads.rawRemoved(upload.id, facts !== undefined && !isOurs);
+  return true;
+}
+
+/** By its inode, or by its content: a restored backup has new inodes. */
+async function isSameFile(
+  parts: RunParts,
+  upload: Upload,
+  facts: FileFacts | undefined,
+): Promise<boolean> {
+  if (facts?.kind !== 'file' || facts.sizeBytes !== upload.sizeBytes) return false;
+  if (facts.inode === upload.inode && facts.device === upload.device) return true;
+  return upload.sha256 !== undefined && (await parts.storage.sha256(upload.path)) === upload.sha256;
 }
 
 async function dropClaims(parts: RunParts): Promise<void> {

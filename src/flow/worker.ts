@@ -4,6 +4,7 @@
 import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import type { ReceiptStore, Waiting } from './ports/jobs.ts';
 import { writeReceipts } from './receipts.ts';
+import type { KeyWatch } from './key-watch.ts';
 import type { RunParts } from './run-job.ts';
 import { settleDue } from './settle.ts';
 import { createSlots } from './slots.ts';
@@ -15,6 +16,7 @@ export interface WorkerParts extends RunParts {
   readonly dataVersion: () => number;
   readonly temporaryNames: readonly string[];
   readonly settings: SweepSettings;
+  readonly keyWatch: KeyWatch;
   /** How often it looks when nothing kicks it. Default 250 ms. */
   readonly tickMs?: number;
 }
@@ -104,6 +106,7 @@ function createTending(parts: WorkerParts, kick: () => void): () => Promise<bool
     version = seen;
     wokenAt = now;
     await wakeWaiting(parts);
+    await parts.keyWatch.look(await parts.jobs.waiting());
   };
 
   return async () => {

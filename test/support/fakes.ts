@@ -170,6 +170,7 @@ export async function makeRig(
       owner: 'test',
       site: 'PUHSC',
       dataVersion: () => database.dataVersion(),
+      keyWatch: { look: () => Promise.resolve() },
       temporaryNames,
       settings: { partialHoldMs: 24 * hour, retainMs: 7 * 24 * hour },
     };

@@ -153,8 +153,10 @@ export const leftovers = (
     .select(['job.id as jobId', 'project.name as project', 'job.partner'])
     .select(sql<string>`job.output`.as('name'))
     .where('upload.kind', '=', 'intake')
-    .where('job.state', '=', 'superseded')
+    .where('job.state', '=', sql.lit('superseded' as const))
     .where('job.output', 'is not', null)
+    // A legal hold keeps what was published as well.
+    .where('project.holdReason', 'is', null)
     .where((where) =>
       where.not(
         where.exists(

@@ -108,6 +108,7 @@ export const toUpload = (row: UploadRecord, states: readonly UploadState[]): Upl
   device: row.device ?? undefined,
   inode: row.inode ?? undefined,
   modifiedMs: row.modifiedMs ?? undefined,
+  createdAt: row.createdAt,
   touchedAt: row.touchedAt,
   settleAt: row.settleAt ?? undefined,
   claim: row.claim ?? undefined,

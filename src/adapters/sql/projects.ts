@@ -1,6 +1,6 @@
 // Projects in the database; port Projects. A project that gets its first partner takes along what was waiting for one.
 
-import type { Kysely, Transaction } from 'kysely';
+import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type {
@@ -40,7 +40,7 @@ export class SqlProjects implements Projects {
       .execute();
     return rows.map((row) =>
       read(
-        row as ProjectRow,
+        row,
         partners.filter((p) => p.projectId === row.id).map((p) => p.partner),
       ),
     );
@@ -70,6 +70,7 @@ export class SqlProjects implements Projects {
           settings: JSON.stringify(settings),
           ...(change.profile === undefined ? {} : { profile: change.profile }),
           ...(change.state === undefined ? {} : { state: change.state }),
+          ...this.#holdColumns(change),
         })
         .where('id', '=', id)
         .execute();
@@ -81,6 +82,13 @@ export class SqlProjects implements Projects {
     const project = await this.find(name);
     if (project === undefined) throw new AppError('INTERNAL', { detail: 'project not stored' });
     return { project, isNew };
+  }
+
+  #holdColumns({ legalHold }: ProjectChange): Updateable<ProjectTable> {
+    if (legalHold === undefined) return {};
+    return legalHold.isOn
+      ? { holdReason: legalHold.reason, heldAt: this.#tools.clock.now() }
+      : { holdReason: null, heldAt: null };
   }
 
   async #insert(trx: Transaction<Database>, name: string): Promise<string> {
@@ -115,12 +123,7 @@ export class SqlProjects implements Projects {
   }
 }
 
-type ProjectRow = {
-  [Key in keyof ProjectTable]: ProjectTable[Key] extends string ? string : never;
-} & {
-  state: 'active' | 'archived';
-  createdAt: number;
-};
+type ProjectRow = Selectable<ProjectTable>;
 
 const parse = (settings: string | undefined): Partial<ProjectSettings> =>
   settings === undefined ? {} : (JSON.parse(settings) as Partial<ProjectSettings>);
@@ -132,5 +135,6 @@ const read = (row: ProjectRow, partners: readonly string[]): Project => ({
   profile: row.profile,
   settings: { ...defaults, ...parse(row.settings) },
   partners,
+  legalHold: row.holdReason === null ? null : { reason: row.holdReason, since: row.heldAt ?? 0 },
   createdAt: row.createdAt,
 });

@@ -30,7 +30,7 @@ export class SqlRecipients implements Recipients {
     }
     if (filter.partner !== undefined) query = query.where('recipient.partner', '=', filter.partner);
     const rows = await query.execute();
-    return rows.map(({ removedAt: _, ...row }) => row);
+    return rows.map(({ removedAt: _, warnedDays: __, ...row }) => row);
   }
 
   async put(
@@ -51,7 +51,9 @@ export class SqlRecipients implements Recipients {
         const row = { ...key, id, createdAt: clock.now(), removedAt: null };
         await trx.insertInto('recipient').values(row).execute();
       } else {
-        await trx.updateTable('recipient').set(key).where('id', '=', id).execute();
+        // A new expiry is warned of anew.
+        const renewed = { ...key, warnedDays: null };
+        await trx.updateTable('recipient').set(renewed).where('id', '=', id).execute();
       }
       await audit.append(trx, {
         actor,
@@ -69,6 +71,23 @@ export class SqlRecipients implements Recipients {
     const recipient = (await this.list()).find((row) => row.id === id);
     if (recipient === undefined) throw new AppError('INTERNAL', { detail: 'key not stored' });
     return { recipient, isNew };
+  }
+
+  async warned(id: string, days: number): Promise<boolean> {
+    const { db, audit, actor } = this.#tools;
+    return db.transaction().execute(async (trx) => {
+      const result = await trx
+        .updateTable('recipient')
+        .set({ warnedDays: days })
+        .where('id', '=', id)
+        .where((where) =>
+          where.or([where('warnedDays', 'is', null), where('warnedDays', '>', days)]),
+        )
+        .executeTakeFirst();
+      if (result.numUpdatedRows === 0n) return false;
+      await audit.append(trx, { actor, action: 'recipient.warned', object: id, detail: { days } });
+      return true;
+    });
   }
 
   async remove(id: string): Promise<void> {

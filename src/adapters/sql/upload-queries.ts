@@ -32,7 +32,7 @@ export function uploadQueries(db: Kysely<Database>): Queries {
     dueSettling: (now, latest, limit) => dueSettling(db, now, latest, limit),
     quiet: (before, limit) => partials(db, before, limit, true),
     abandoned: (before, limit) => partials(db, before, limit, false),
-    retained: (before, limit) => retained(db, before, limit),
+    retained: (before, after, limit) => retained(db, before, after, limit),
     uploading: () => withState(db, 'uploading'),
     hidden: (memberId, folder) => hidden(db, memberId, folder),
     intakes: () => intakes(db),
@@ -163,10 +163,11 @@ const partials = async (
 /** As core/coverage's JSON has it: one run from the start to the end of the file. */
 const oneRange = sql<string>`'[[0,' || cast("sizeBytes" as text) || ']]'`;
 
-/** The newest generations alone: the raw file of an older one is not there any more. */
+/** Those of projects under a legal hold stay. */
 const retained = async (
   db: Kysely<Database>,
   before: number,
+  after: { readonly createdAt: number; readonly id: string },
   limit: number,
 ): Promise<readonly Upload[]> =>
   withStates(
@@ -177,6 +178,17 @@ const retained = async (
       .where('kind', '=', 'intake')
       .where('rawRemovedAt', 'is', null)
       .where('claim', 'is', null)
+      // What came later cannot have been delivered before. This makes it a walk along an index, from where the last one ended.
+      .where('createdAt', '<=', before)
+      .where((where) =>
+        where.or([
+          where('createdAt', '>', after.createdAt),
+          where.and([where('createdAt', '=', after.createdAt), where('id', '>', after.id)]),
+        ]),
+      )
+      .where('projectId', 'not in', (query) =>
+        query.selectFrom('project').select('id').where('holdReason', 'is not', null),
+      )
       .where((where) =>
         where.exists(
           where
@@ -203,6 +215,7 @@ const retained = async (
           ),
         ),
       )
+      .orderBy('createdAt')
       .orderBy('id')
       .limit(limit)
       .execute(),

@@ -33,7 +33,7 @@ export function createUploadStore(parts: Parts & { readonly db: Kysely<Database>
         .execute();
     },
     withdraw: (id, actor) => inTransaction((trx) => withdraw(parts, trx, id, actor)),
-    rawRemoved: (id) =>
+    rawRemoved: (id, isReplaced) =>
       inTransaction(async (trx) => {
         const row = await need(trx, id);
         const now = clock.now();
@@ -42,7 +42,8 @@ export function createUploadStore(parts: Parts & { readonly db: Kysely<Database>
           .set({ rawRemovedAt: now, updatedAt: now, receiptDue: 1 })
           .where('id', '=', id)
           .execute();
-        const detail = { sha256: row.sha256, bytes: row.sizeBytes };
+        const { sha256, sizeBytes: bytes } = row;
+        const detail = { sha256, bytes, ...(isReplaced ? { replaced: true } : {}) };
         await audit.append(trx, {
           actor: 'server',
           action: 'upload.raw-removed',

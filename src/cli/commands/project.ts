@@ -1,12 +1,16 @@
 // `clubhouse project`: the collaborations.
 
-import type { Project } from '../../app.ts';
+import type { Project, ProjectChange } from '../../app.ts';
 import { sizeText } from '../../core/sizes.ts';
 import { manyOf, onApp, readProfileOption, readSize, type Noun } from '../context.ts';
-import { iso, print, printJson, printTable } from '../output.ts';
+import { UsageError, iso, print, printJson, printTable } from '../output.ts';
 
 const toJson = (project: Project): object => ({
   ...project,
+  legalHold:
+    project.legalHold === null
+      ? null
+      : { ...project.legalHold, since: iso(project.legalHold.since) },
   createdAt: iso(project.createdAt),
 });
 
@@ -27,6 +31,22 @@ const quotaOption = {
   requiresArg: true,
   describe: 'Room for everything in its folders, e.g. 500GB, or none',
 } as const;
+
+const holdText = ({ reason, since }: NonNullable<Project['legalHold']>): string =>
+  `LEGAL HOLD since ${iso(since)}: ${reason}; no raw file is removed`;
+
+function readHold(args: {
+  legalHold: 'on' | 'off' | undefined;
+  reason: string | undefined;
+}): Pick<ProjectChange, 'legalHold'> {
+  const reason = args.reason?.trim() ?? '';
+  if (args.legalHold === undefined) {
+    if (args.reason !== undefined) throw new UsageError('--reason goes with --legal-hold');
+    return {};
+  }
+  if (reason === '') throw new UsageError('--legal-hold needs a --reason');
+  return { legalHold: { isOn: args.legalHold === 'on', reason } };
+}
 
 export const projectCommand: Noun = {
   builder: (y) =>
@@ -85,6 +105,7 @@ export const projectCommand: Noun = {
           print(`${say(project)}; ${project.state}; made ${iso(project.createdAt)}`);
           const { quotaBytes } = project.settings;
           if (quotaBytes !== null) print(`quota ${sizeText(quotaBytes)} for all of its folders`);
+          if (project.legalHold !== null) print(holdText(project.legalHold));
           return print(
             `DICOM put into the shared folder as it is: ${project.settings.directDicom}`,
           );
@@ -104,6 +125,12 @@ export const projectCommand: Noun = {
               describe: 'DICOM that is put into the shared folder as it is',
             })
             .option('quota', quotaOption)
+            .option('legal-hold', {
+              choices: ['on', 'off'] as const,
+              describe: 'While it is on, no raw file of the project is removed by retention',
+            })
+            .option('reason', { type: 'string', requiresArg: true, describe: 'Of --legal-hold' })
+            .example('$0 project set brain --legal-hold on --reason "IRB inquiry 12"', '')
             .example('$0 project set brain --profile research-ct-mr', '')
             .example('$0 project set phantom --direct-dicom allow', '')
             .example('$0 project set brain --quota 500GB', ''),
@@ -113,6 +140,7 @@ export const projectCommand: Noun = {
             ...(profile === undefined ? {} : { profile }),
             addPartners: manyOf(args.addPartner),
             removePartners: manyOf(args.removePartner),
+            ...readHold(args),
             settings: {
               ...(args.directDicom === undefined ? {} : { directDicom: args.directDicom }),
               ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),

@@ -23,6 +23,8 @@ export interface ProjectAdmin {
       readonly addPartners?: readonly string[];
       readonly removePartners?: readonly string[];
       readonly settings?: Partial<ProjectSettings>;
+      /** Stops retention, or lets it go on. */
+      readonly legalHold?: { readonly isOn: boolean; readonly reason: string };
     },
   ): Promise<Project>;
   /** Nobody sees it any more over SFTP; nothing is deleted. `add` brings it back. */

@@ -61,6 +61,7 @@ export async function readStatus(
     ...partners.flatMap((p) => (p.alarm === null ? [] : [`partner ${p.code}: ${p.alarm}`])),
     ...owed.flatMap(undelivered),
     ...(await keyWarnings(parts)),
+    ...(await legalHolds(parts)),
     ...(await gaps(parts)),
   ];
   const users = (await parts.members.list()).length;
@@ -92,13 +93,22 @@ function undelivered({ partner, failed, conflict }: DeliveryCounts): readonly st
 }
 
 /** Keys that end within 90 days or ended. */
-async function keyWarnings({ recipients, clock }: AdminParts): Promise<string[]> {
+export async function keyWarnings({ recipients, clock }: AdminParts): Promise<string[]> {
   const now = clock.now();
   return (await recipients.list()).flatMap(({ project, partner, fingerprint, expiresAt }) => {
     if (expiresAt === null || expiresAt > now + 90 * dayMs) return [];
     const day = new Date(expiresAt).toISOString().slice(0, 10);
     const verb = expiresAt <= now ? 'expired' : 'expires';
     return [`key ${fingerprint.slice(-16)} of ${project} for ${partner} ${verb} on ${day}`];
+  });
+}
+
+/** Also of archived projects: their files are kept too. */
+export async function legalHolds({ projects }: AdminParts): Promise<string[]> {
+  return (await projects.list()).flatMap(({ name, legalHold }) => {
+    if (legalHold === null) return [];
+    const day = new Date(legalHold.since).toISOString().slice(0, 10);
+    return [`project ${name} is under a legal hold since ${day}: ${legalHold.reason}`];
   });
 }
 

@@ -18,10 +18,14 @@ export interface Project {
   readonly settings: ProjectSettings;
   /** Codes, sorted. */
   readonly partners: readonly string[];
+  /** While there is one, retention removes nothing of the project. */
+  readonly legalHold: { readonly reason: string; readonly since: number } | null;
   readonly createdAt: number;
 }
 
 export interface ProjectChange {
+  /** Why it begins, or why it ends. */
+  readonly legalHold?: { readonly isOn: boolean; readonly reason: string };
   readonly state?: 'active' | 'archived';
   readonly profile?: string;
   readonly settings?: Partial<ProjectSettings>;
@@ -124,6 +128,8 @@ export interface Recipients {
     key: Omit<Recipient, 'id' | 'project' | 'createdAt'>,
   ): Promise<{ readonly recipient: Recipient; readonly isNew: boolean }>;
   remove(id: string): Promise<void>;
+  /** Notes in the audit that a warning was given, once for each number of days; false when it was given before. */
+  warned(id: string, days: number): Promise<boolean>;
 }
 
 export interface Passwords {

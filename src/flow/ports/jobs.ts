@@ -35,6 +35,7 @@ export interface Upload {
   readonly device: string | undefined;
   readonly inode: string | undefined;
   readonly modifiedMs: number | undefined;
+  readonly createdAt: number;
   readonly touchedAt: number;
   readonly settleAt: number | undefined;
   /** Name in spool/claims while a claim holds this generation's inode. */
@@ -92,16 +93,21 @@ export interface UploadStore {
   persist(id: string, coverage: Coverage, closed: boolean, identity: Identity): Promise<void>;
   /** The member took the raw file away: before the claim this withdraws it, after it only the raw bytes are gone. */
   withdraw(id: string, actor: string): Promise<void>;
-  /** Retention removed the raw file. Audited with the hash. */
-  rawRemoved(id: string): Promise<void>;
+  /** Retention removed the raw file, or found others in its place (`isReplaced`). Audited with the hash. */
+  rawRemoved(id: string, isReplaced: boolean): Promise<void>;
   /** Uploads whose settleAt has come, or lies behind `latest`: then the clock was set back meanwhile. */
   dueSettling(now: number, latest: number, limit: number): Promise<readonly Upload[]>;
   /** `partial: disconnected`, untouched since `before`, and not yet looked at by a worker. */
   quiet(before: number, limit: number): Promise<readonly Upload[]>;
   /** `partial` for whatever reason, untouched since `before`. */
   abandoned(before: number, limit: number): Promise<readonly Upload[]>;
-  /** Intake files that were delivered to all partners before `before` and still have raw bytes. */
-  retained(before: number, limit: number): Promise<readonly Upload[]>;
+  /** Intake files that were delivered to all partners before `before` and still have raw bytes, but for projects under a
+   *  legal hold; by age, those behind `after`. */
+  retained(
+    before: number,
+    after: { readonly createdAt: number; readonly id: string },
+    limit: number,
+  ): Promise<readonly Upload[]>;
   /** Still `uploading` though no server ran: what a crash left. */
   uploading(): Promise<readonly Upload[]>;
   /** Paths directly in `folder` of direct uploads that did not pass yet and are not this member's. */
