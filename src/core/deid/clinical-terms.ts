@@ -53,6 +53,10 @@ research testing lossless lossy reversible irreversible near jpeg rle compressio
 echocardiogram echocardiography electrocardiogram ecg ekg eeg rhythm bpm con cont quality assurance calibrated onset offset interval duration
 resampled filtered averaged denoised corrected uncorrected attenuated motioncorrected interleaved sequential bolustracking tracker premonitoring monitoring
 cap bone stand softtissue kernel reconstructed thicks mediast parenchymal subtracted unsubtracted inject injected scano scanogram surview tilt helical lowdose
+up down per via under over all not between new old known history prior previous since change changes unchanged stable increased decreased increase decrease
+mild moderate severe multiple several solitary benign suspicion evaluate evaluation assess assessment pain fever cough smoker smoking diabetes diabetic hypertension
+staging restaging surveillance response progression recurrence recurrent residual palpable painful swelling weakness headache dizziness seizure seizures dementia
+subsolid groundglass opacity opacities solid calcified noncalcified lobectomy pneumonectomy mastectomy nephrectomy
 gy cgy ptv gtv oar boost imrt vmat arc beam beams fraction fractions
 `;
 
