@@ -5,6 +5,7 @@
 import dicomParser, { type DataSet, type Element } from 'dicom-parser';
 import type { Tag, VR } from '../dicom/dataset.ts';
 import { isPrivate } from '../dicom/dataset.ts';
+import { latin1, stripPadding } from '../dicom/latin1.ts';
 import { lookup } from '../dicom/dictionary.ts';
 
 export interface ReadValue {
@@ -52,7 +53,17 @@ export function readBack(part10: Uint8Array, charset: readonly string[]): readon
   return into;
 }
 
-const tagOfName = (name: string): Tag => Number.parseInt(name.slice(1), 16);
+/** The same few thousand tags in every file; a hostile one may bring any. */
+const tags = new Map<string, Tag>();
+
+function tagOfName(name: string): Tag {
+  let tag = tags.get(name);
+  if (tag === undefined) {
+    if (tags.size >= 20_000) tags.clear();
+    tags.set(name, (tag = Number.parseInt(name.slice(1), 16)));
+  }
+  return tag;
+}
 
 const vrFromDictionary = (name: string): string | undefined => lookup(tagOfName(name))?.vrs[0];
 
@@ -86,9 +97,10 @@ const longForm: ReadonlySet<string> = new Set('OB OD OF OL OV OW SQ SV UC UN UR 
 
 /** Every element begins where the one before it ends: nothing was skipped, and no tag came twice. */
 function mustBeWhole(body: DataSet, start: number, end: number, isExplicit: boolean): void {
-  const elements = Object.values(body.elements).toSorted((a, b) => a.dataOffset - b.dataOffset);
+  // in the order of reading, which is that of the file
   let at = start;
-  for (const element of elements) {
+  for (const name in body.elements) {
+    const element = body.elements[name]!;
     const header = isExplicit && longForm.has(element.vr ?? '') ? 12 : 8;
     if (element.dataOffset - header !== at) throw new TypeError('a gap');
     const delimiter = element.hadUndefinedLength === true ? 8 : 0;
@@ -102,7 +114,8 @@ function walk(dataset: DataSet, inherited: readonly string[], reading: Reading):
   const charset = own === undefined ? inherited : ascii(valueOf(reading.bytes, own)).split('\\');
   const scheme = dataset.elements['x00080102'] ?? dataset.elements['x0008010c'];
   const isInCode = scheme !== undefined && scheme.length > 0;
-  for (const [name, element] of Object.entries(dataset.elements)) {
+  for (const name in dataset.elements) {
+    const element = dataset.elements[name]!;
     if (name.startsWith('xfffe')) continue;
     if (element.items !== undefined) {
       for (const item of element.items) {
@@ -136,7 +149,4 @@ const valueOf = (bytes: Uint8Array, element: Element): Uint8Array => {
   return bytes.subarray(element.dataOffset, end);
 };
 
-const ascii = (bytes: Uint8Array): string =>
-  Buffer.from(bytes)
-    .toString('latin1')
-    .replace(/(?<![\0 ])[\0 ]+$/, '');
+const ascii = (bytes: Uint8Array): string => stripPadding(latin1(bytes));

@@ -2,9 +2,11 @@
 // with another reader, and searches them for what the original held. It must not cry wolf, so what is a number, a UID or a
 // code by its form is not searched; what only claims to be one is.
 
+import { latin1, stripPadding } from '../dicom/latin1.ts';
 import { decodeText } from '../dicom/text.ts';
 import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
 import { gb18030BytesOf } from './charset-bytes.ts';
+import { knownValues, maxKnownLength, type KnownValues } from './leak-check-known.ts';
 import { readBack, type ReadValue } from './leak-check-reader.ts';
 import { TextSearch, type FoundKind } from './leak-check-search.ts';
 import type { LeakTerms, Term } from './leak-terms.ts';
@@ -12,7 +14,6 @@ import {
   blobReadings,
   fold,
   isPlain,
-  latin1,
   printableRuns,
   readings,
   squeeze,
@@ -52,11 +53,13 @@ export function findLeaks(
   }
   const used = withoutCodes(terms, expected.subjectCodes);
   const search = new TextSearch<Tag>(used);
-  const look: Look = { terms, search, asBytes: new ByteSearch(used), leaks: [] };
+  const known = knownValues(used, expected.subjectCodes);
+  const look: Look = { terms, search, asBytes: new ByteSearch(used), known, fresh: [], leaks: [] };
   for (const value of values) {
     if (value.value.length > 0 && !isOurs(value, expected)) addValue(look, value);
   }
   look.leaks.push(...search.results());
+  if (look.leaks.length === 0) known.add(look.fresh);
   return distinct(look.leaks.map(({ place, kind }) => ({ tag: formatTag(place), kind })));
 }
 
@@ -109,15 +112,14 @@ function withoutCodes(terms: LeakTerms, codes: readonly string[]): LeakTerms {
 
 /** Written by Clubhouse itself: the subject code, and the marks of PS3.15 E.1.1 with their own words. */
 function isOurs({ tag, value }: ReadValue, expected: Expected): boolean {
+  const mayBeCode = expected.subjectCodes.some((code) => code.charCodeAt(0) === value[0]);
+  if (!mayBeCode && tag !== 0x00120063) return false;
   const text = plain(value);
   if (text.length <= 64 && expected.subjectCodes.includes(text)) return true;
   return tag === 0x00120063 && text.startsWith('Clubhouse');
 }
 
-const plain = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    .toString('latin1')
-    .replace(/(?<![\0 ])[\0 ]+$/, '');
+const plain = (bytes: Uint8Array): string => stripPadding(latin1(bytes));
 
 /** The values of these VRs are no text while they look like what the VR says (PS3.5 §6.2). */
 const forms: Readonly<Partial<Record<string, RegExp>>> = {
@@ -151,6 +153,9 @@ interface Look {
   readonly terms: LeakTerms;
   readonly search: TextSearch<Tag>;
   readonly asBytes: ByteSearch;
+  readonly known: KnownValues;
+  /** Keys of values that are searched for the first time. */
+  readonly fresh: string[];
   readonly leaks: { place: Tag; kind: FoundKind }[];
 }
 
@@ -174,12 +179,22 @@ function addValue(look: Look, read: ReadValue): void {
     return;
   }
   const isCoded = (vr === 'CS' && codeString.test(raw)) || (read.isInCode && codeTags.has(tag));
+  if (isKnown(look, raw, isCoded ? 'coded' : longTexts.has(vr) ? 'long' : 'text')) return;
   if (!isPlain(raw) && !isCoded) addFound(leaks, tag, look.asBytes.find(raw, 'text'));
   for (const text of readings(value, () => decodeText(value, charset, vr))) {
     for (const one of longTexts.has(vr) ? [text] : text.split('\\')) {
       search.add(tag, isCoded ? 'coded' : 'text', one);
     }
   }
+}
+
+/** Plain ASCII alone reads the same in every charset; what has dots may hold a UID, and these are new in each file. */
+function isKnown({ known, fresh }: Look, raw: string, how: 'coded' | 'long' | 'text'): boolean {
+  if (raw.length > maxKnownLength || raw.includes('.') || !isPlain(raw)) return false;
+  const key = `${how} ${raw}`;
+  if (known.has(key)) return true;
+  fresh.push(key);
+  return false;
 }
 
 function addFound(leaks: Look['leaks'], place: Tag, kinds: Iterable<FoundKind>): void {

@@ -58,6 +58,20 @@ for (const [title, cases] of [
   });
 }
 
+void t.test('what passed for one patient is found for the next', async (t) => {
+  const other = [person('Other^Olga'), el(0x00100030, 'DA', '19501224')];
+  const written = [text('Testperson 1950-12-24')];
+  const check = (original: readonly TestElement[]): readonly string[] =>
+    leaksOf({ name: '', original, written, found: [] });
+  const name = '(0008,1030) name';
+  for (let round = 0; round < 2; round++) {
+    t.same(check([person('Nobody^Nora')]), [], 'not of this one');
+    t.same(check(anna), [name], 'the name of that one');
+    t.same(check(other), ['(0008,1030) date'], 'the birthday of the third');
+    t.same(check([...anna, ...other.slice(1)]), [name, '(0008,1030) date'].sort(), 'both');
+  }
+});
+
 void t.test('every transfer syntax is read back', async (t) => {
   for (const [name, syntax] of Object.entries(syntaxes)) {
     if (syntax === syntaxes.deflated) continue;
