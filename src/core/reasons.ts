@@ -20,7 +20,7 @@ export const holdReasons = {
   },
   'too-large': {
     releasable: false,
-    text: 'The header of the DICOM file is larger than the limit.',
+    text: 'The header of the DICOM file is larger than the limit. Ask your administrator.',
   },
   'burned-in': {
     releasable: true,
@@ -28,15 +28,15 @@ export const holdReasons = {
   },
   'encapsulated-document': {
     releasable: false,
-    text: 'A document inside a DICOM file (PDF, CDA, STL) cannot be de-identified.',
+    text: 'A document inside a DICOM file (PDF, CDA, STL) cannot be de-identified. Leave it out.',
   },
   'leak-check': {
     releasable: true,
-    text: 'After de-identification something identifying was still found. An administrator can look at it.',
+    text: 'After de-identification something identifying was still found. An administrator can look at it and release it.',
   },
   'other-file': {
     releasable: true,
-    text: 'The file is neither DICOM nor zip, and the project does not pass on other files.',
+    text: 'The file is neither DICOM nor zip, and the project does not pass on other files. An administrator can release it.',
   },
   slip: {
     releasable: true,
@@ -44,7 +44,7 @@ export const holdReasons = {
   },
   'no-patient-id': {
     releasable: false,
-    text: 'The file has no usable PatientID, so it cannot be given a subject code.',
+    text: 'The file has no usable PatientID, so it cannot be given a subject code. Export it again with one.',
   },
   'subject-conflict': {
     releasable: false,
@@ -52,13 +52,16 @@ export const holdReasons = {
   },
   'no-subject-code': {
     releasable: false,
-    text: "The project's list of subject codes has no entry for this patient.",
+    text: "The project's list of subject codes has no entry for this patient. Ask your administrator to add one.",
   },
   rule: {
     releasable: false,
-    text: "A rule of the project's profile says that such files are held.",
+    text: "A rule of the project's profile says that such files are held. Ask your administrator.",
   },
-  dicomdir: { releasable: false, text: 'A DICOMDIR lists patients and is not passed on.' },
+  dicomdir: {
+    releasable: false,
+    text: 'A DICOMDIR lists patients and is not passed on. Send the images without it.',
+  },
   'zip-broken': { releasable: false, text: 'The zip file is damaged. Make it again.' },
   'zip-crc': {
     releasable: false,
@@ -70,27 +73,39 @@ export const holdReasons = {
   },
   'zip-path': {
     releasable: false,
-    text: 'The zip file has entries with a path that leads outside.',
+    text: 'The zip file has entries with a path that leads outside. Make it again.',
   },
-  'zip-link': { releasable: false, text: 'The zip file has links or special files in it.' },
+  'zip-link': {
+    releasable: false,
+    text: 'The zip file has links or special files in it. Make it again without them.',
+  },
   'zip-overlap': {
     releasable: false,
-    text: 'Entries of the zip file overlap; this is how zip bombs are made.',
+    text: 'Entries of the zip file overlap; this is how zip bombs are made. Make it again.',
   },
-  'zip-bomb': { releasable: false, text: 'The zip file grows beyond the limit when unpacked.' },
-  'zip-depth': { releasable: false, text: 'Zip files are nested too deeply.' },
-  'zip-entries': { releasable: false, text: 'The zip file has more entries than the limit.' },
+  'zip-bomb': {
+    releasable: false,
+    text: 'The zip file grows beyond the limit when unpacked. Send it in smaller parts.',
+  },
+  'zip-depth': {
+    releasable: false,
+    text: 'Zip files are nested too deeply. Send the inner ones by themselves.',
+  },
+  'zip-entries': {
+    releasable: false,
+    text: 'The zip file has more entries than the limit. Send it in smaller parts.',
+  },
   'zip-nothing-left': {
     releasable: false,
     text: 'Nothing of the zip file could be passed on; see the list of entries.',
   },
   'zip-exclusions': {
     releasable: false,
-    text: 'Entries of the zip file had to be left out, and the project wants all or nothing.',
+    text: 'Entries of the zip file had to be left out, and the project wants all or nothing. Mend them or send it without them.',
   },
   poison: {
     releasable: false,
-    text: 'The worker ended twice while it had this file, so it was set aside.',
+    text: 'The program failed twice at this very file, so it was set aside. Export it again, and tell your administrator.',
   },
 } as const satisfies Record<string, ReasonFacts>;
 
@@ -106,8 +121,10 @@ export type DropReason = keyof typeof dropReasons;
 
 /** Why an upload is `partial`: it goes on when the client resumes or overwrites it. */
 export const partialReasons = {
-  empty: 'The file is empty.',
+  empty: 'The file is empty. Send it again.',
   disconnected: 'The connection ended before the client closed the file. Resume the upload.',
+  refused:
+    'The server could not write all of it, mostly because its disk is full. Resume the upload later; tell your administrator.',
   gap: 'Parts of the file were never written. Send it again.',
   'declared-size': 'The client announced more bytes than it sent. Resume the upload.',
   truncated: 'The file ends too early. Resume the upload or send it again.',

@@ -104,15 +104,18 @@ function aboutJob(site: string, facts: ReceiptFacts, job: JobFacts): readonly st
     case 'settling':
     case 'queued':
     case 'processing':
-      return ['State: received, in work.'];
+      return ['State: received, in work. You need do nothing.'];
     case 'partial':
-      return ['State: not whole yet.', ...why];
+      return ['State: not whole yet; nothing of it was passed on.', ...why];
     case 'waiting':
-      return ['State: waiting. Nothing is lost.', ...why];
+      return ['State: waiting. Nothing is lost; you need do nothing.', ...why];
     case 'held':
       return ['State: held, not passed on.', ...why, ...more, ...leftOut];
     case 'failed':
-      return ['State: failed. The file is kept; tell your administrator.', ...why];
+      return [
+        'State: failed after several tries. The file is kept; tell your administrator.',
+        ...why,
+      ];
     case 'rejected':
       return ['State: rejected by the administrator; it is not passed on.', ...why];
     case 'withdrawn':

@@ -15,6 +15,8 @@ export class WriterGroup {
   readonly open = new Set<OpenFile>();
   /** A handle was lost with bytes in it, or the disk failed: what was promised is not all there. */
   isBroken = false;
+  /** It was the disk, and the client was told. */
+  isRefused = false;
   /** Bytes came, or the size was set, since the first of these handles was opened. */
   hasChanged = false;
   /** The file at this path is another one now, or none: nothing that still comes concerns the row. */
@@ -46,9 +48,15 @@ export class WriterGroup {
     this.#fresh = cut(this.#fresh, sizeBytes);
   }
 
+  /** The disk did not take all of what came. */
+  refused(): void {
+    this.isBroken = true;
+    this.isRefused = true;
+  }
+
   /** Nothing of what was written can be believed: the disk said so at fsync. */
   distrust(): void {
-    this.isBroken = true;
+    this.refused();
     this.#before = [];
     this.#fresh = [];
   }

@@ -28,7 +28,7 @@ export function asWriting(
     failed: (offset, written) => {
       hasWritten = true;
       group.wrote(offset, written);
-      group.isBroken = true;
+      group.refused();
     },
     truncated: (sizeBytes) => {
       hasWritten = true;
@@ -127,6 +127,7 @@ function nextState(
   how: 'close' | 'lost',
   sizeBytes: number,
 ): NonNullable<UploadChange['to']> {
+  if (group.isRefused) return { state: 'partial', reason: 'refused' };
   if (how === 'lost' || group.isBroken) return { state: 'partial', reason: 'disconnected' };
   if (sizeBytes === 0) return { state: 'partial', reason: 'empty' };
   // A client that closes a file with holes will not come back to fill them within the settle time; say so at once.

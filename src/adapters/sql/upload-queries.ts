@@ -148,7 +148,9 @@ const partials = async (
           .selectFrom('job')
           .select('uploadId')
           .where('state', '=', 'partial')
-          .$if(isQuiet, (q) => q.where('reason', '=', 'disconnected').where('attempts', '=', 0)),
+          .$if(isQuiet, (q) =>
+            q.where('reason', 'in', ['disconnected', 'refused']).where('attempts', '=', 0),
+          ),
       )
       // Those with holes never settle by themselves: they must not fill the batch before those that do.
       .$if(isQuiet, (q) => q.where('coverage', '=', oneRange))

@@ -97,7 +97,7 @@ export interface UploadStore {
   rawRemoved(id: string, isReplaced: boolean): Promise<void>;
   /** Uploads whose settleAt has come, or lies behind `latest`: then the clock was set back meanwhile. */
   dueSettling(now: number, latest: number, limit: number): Promise<readonly Upload[]>;
-  /** `partial: disconnected`, untouched since `before`, and not yet looked at by a worker. */
+  /** `partial: disconnected` or `refused`, untouched since `before`, and not yet looked at by a worker. */
   quiet(before: number, limit: number): Promise<readonly Upload[]>;
   /** `partial` for whatever reason, untouched since `before`. */
   abandoned(before: number, limit: number): Promise<readonly Upload[]>;
