@@ -25,8 +25,7 @@ const stream = Buffer.concat([
 
 const describe = ({ type, id, body, data, dataBytes }: Packet): string => {
   if (type !== packetType.WRITE) return `${type} ${id}`;
-  const bytes = Buffer.concat(data);
-  return `${type} ${id} ${body.text()} ${body.uint64()} ${dataBytes} ${bytes.length} ${bytes.toString('latin1', 0, 4)}`;
+  return `${type} ${id} ${body.text()} ${body.uint64()} ${dataBytes} ${data.length} ${data.toString('latin1', 0, 4)}`;
 };
 
 function readAll(chunks: readonly Buffer[]): string[] {

@@ -1,8 +1,9 @@
 // SFTP version 3 on the wire (draft-ietf-secsh-filexfer-02): packets out of a stream of chunks. Answers: encode.ts.
 // ssh2's own SFTP class delivers without waiting for answers, cannot send EXTENDED_REPLY and turns names into strings; so
-// the raw channel is read here. The data of a WRITE is never put together: it stays as slices of what arrived.
+// the raw channel is read here.
 
 import { AppError } from '../../core/errors.ts';
+import { takeBuffer } from './buffers.ts';
 
 export const packetType = {
   INIT: 1,
@@ -61,9 +62,11 @@ export interface Packet {
   readonly id: number;
   /** What follows the id; for a WRITE, handle and offset only. */
   readonly body: Reader;
-  /** The data of a WRITE. */
-  readonly data: readonly Buffer[];
+  /** The data of a WRITE, out of buffers.ts. */
+  readonly data: Buffer;
   readonly dataBytes: number;
+  /** What it took of the channel's window. */
+  readonly wireBytes: number;
 }
 
 /** Reads the fields of one packet; anything missing is BAD_MESSAGE, which ends the channel. */
@@ -129,92 +132,109 @@ export function readAttributes(reader: Reader): SentAttributes {
 }
 
 export interface PacketReader {
+  /** More bytes, in front of which everything was fed before. */
   feed(chunk: Buffer): void;
   /** The next whole packet; undefined when more bytes are needed. Throws BAD_MESSAGE. */
   next(): Packet | undefined;
+  /** What was fed and is not in a packet yet is copied: the memory of the chunk may be used for something else. */
+  keep(): void;
 }
 
-/** Takes packets out of chunks, however they were cut. Holds at most one packet beyond what was fed. */
+/**
+ * Takes packets out of chunks, however they were cut. Nothing is taken apart before it is asked for, so that what waits costs
+ * its own bytes and no more. The data of a WRITE goes straight into the buffer that is written to the disk (buffers.ts).
+ */
 export function createPacketReader(limitBytes: number = maximumPacketBytes): PacketReader {
   let chunks: Buffer[] = [];
-  let first = 0;
   let at = 0;
-  let available = 0;
+  let packet: Packet | undefined;
+  /** What is being filled, and what happens when it is full. */
+  let target: Buffer = none;
+  let filled = 0;
+  let then: (bytes: Buffer) => void = () => undefined;
+  /** Bytes of the packet that are not accounted for yet. */
+  let left = 0;
+  let skip = 0;
 
-  const slices = (count: number): Buffer[] => {
-    const taken: Buffer[] = [];
-    let left = count;
-    while (left > 0) {
-      const chunk = chunks[first] as Buffer;
-      const length = Math.min(left, chunk.length - at);
-      taken.push(chunk.subarray(at, at + length));
-      at += length;
-      left -= length;
-      if (at === chunk.length) {
-        first += 1;
-        at = 0;
-      }
-    }
-    available -= count;
-    if (first > 64 || first === chunks.length) {
-      chunks = chunks.slice(first);
-      first = 0;
-    }
-    return taken;
+  const expect = (bytes: number, next: (bytes: Buffer) => void): void => {
+    if (bytes > left) throw new AppError('BAD_MESSAGE');
+    left -= bytes;
+    target = takeBuffer(bytes);
+    filled = 0;
+    then = next;
   };
-  const bytes = (count: number): Buffer => {
-    const taken = slices(count);
-    return taken.length === 1 ? (taken[0] as Buffer) : Buffer.concat(taken, count);
+  const begin = (): void => {
+    left = 4;
+    expect(4, (bytes) => {
+      const length = bytes.readUInt32BE(0);
+      if (length < 5 || length > limitBytes) throw new AppError('BAD_MESSAGE');
+      left = length;
+      expect(5, (head) => readBody(length, head[0] as number, head.readUInt32BE(1)));
+    });
   };
-
-  let length: number | undefined;
+  const finish = (whole: Packet): void => {
+    packet = whole;
+    begin();
+  };
+  const readBody = (length: number, type: number, id: number): void => {
+    const wireBytes = length + 4;
+    if (type !== packetType.WRITE) {
+      expect(left, (bytes) =>
+        finish({ type, id, body: new Reader(bytes), data: none, dataBytes: 0, wireBytes }),
+      );
+      return;
+    }
+    expect(4, (handleLength) => {
+      expect(handleLength.readUInt32BE(0) + 12, (fields) => {
+        const dataBytes = fields.readUInt32BE(fields.length - 4);
+        const body = new Reader(Buffer.concat([handleLength, fields.subarray(0, -4)]));
+        expect(dataBytes, (data) => {
+          // rclone 1.60 sends junk behind the data.
+          skip = left;
+          finish({ type, id, body, data, dataBytes, wireBytes });
+        });
+      });
+    });
+  };
+  /** Goes on until a packet is whole; true when the chunk is used up before. */
+  const consume = (chunk: Buffer): boolean => {
+    for (;;) {
+      const skipped = Math.min(skip, chunk.length - at);
+      skip -= skipped;
+      at += skipped;
+      const count = Math.min(target.length - filled, chunk.length - at);
+      if (count > 0) chunk.copy(target, filled, at, at + count);
+      filled += count;
+      at += count;
+      if (skip > 0 || filled < target.length) return true;
+      then(target);
+      if (packet !== undefined) return at === chunk.length;
+    }
+  };
+  begin();
   return {
-    feed: (chunk) => {
-      if (chunk.length === 0) return;
-      chunks.push(chunk);
-      available += chunk.length;
-    },
+    feed: (chunk) => void chunks.push(chunk),
     next: () => {
-      if (length === undefined) {
-        if (available < 4) return undefined;
-        length = bytes(4).readUInt32BE(0);
-        if (length < 5 || length > limitBytes) throw new AppError('BAD_MESSAGE');
+      let used = 0;
+      for (const chunk of chunks) {
+        if (!consume(chunk)) break;
+        used += 1;
+        at = 0;
+        if (packet !== undefined) break;
       }
-      if (available < length) return undefined;
-      const packetBytes = length;
-      length = undefined;
-      return split(packetBytes, bytes, slices);
+      if (used > 0) chunks = chunks.slice(used);
+      const whole = packet;
+      packet = undefined;
+      return whole;
+    },
+    keep: () => {
+      const last = chunks.length - 1;
+      const rest = chunks[last];
+      if (rest === undefined) return;
+      chunks[last] = Buffer.from(last === 0 ? rest.subarray(at) : rest);
+      if (last === 0) at = 0;
     },
   };
 }
 
-const none: readonly Buffer[] = [];
-
-function split(
-  length: number,
-  bytes: (count: number) => Buffer,
-  slices: (count: number) => Buffer[],
-): Packet {
-  const head = bytes(5);
-  const type = head[0] as number;
-  const id = head.readUInt32BE(1);
-  let left = length - 5;
-  if (type !== packetType.WRITE) {
-    const body = new Reader(left === 0 ? Buffer.alloc(0) : bytes(left));
-    return { type, id, body, data: none, dataBytes: 0 };
-  }
-  const part = (count: number): Buffer => {
-    if (count > left) throw new AppError('BAD_MESSAGE');
-    left -= count;
-    return bytes(count);
-  };
-  const handleLength = part(4);
-  const fields = part(handleLength.readUInt32BE(0) + 12);
-  const dataBytes = fields.readUInt32BE(fields.length - 4);
-  if (dataBytes > left) throw new AppError('BAD_MESSAGE');
-  const data = slices(dataBytes);
-  // rclone 1.60 sends junk behind the data.
-  if (left > dataBytes) slices(left - dataBytes);
-  const body = new Reader(Buffer.concat([handleLength, fields.subarray(0, -4)]));
-  return { type, id, body, data, dataBytes };
-}
+const none: Buffer = Buffer.alloc(0);

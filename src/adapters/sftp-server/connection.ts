@@ -19,7 +19,7 @@ import type { Refusals } from './refusals.ts';
 import { watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
-import { onSubsystem, peerPacketBytes } from './ssh2-private.ts';
+import { mayHold, onSubsystem, padFromStore, peerPacketBytes } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts {
@@ -46,6 +46,8 @@ export interface ConnectionParts {
   /** SFTP sessions of this user, on all connections. */
   sessionsOf(userId: string): number;
   onLogin(): void;
+  /** See SharedSocket. */
+  lend(mayHold: (memory: ArrayBufferLike) => boolean): void;
 }
 
 /** How long a peer may take to say goodbye. */
@@ -159,9 +161,12 @@ export class LiveConnection {
       this.#isLoggedIn = true;
       this.#activeMs = this.#parts.clock.now();
       this.#parts.onLogin();
+      padFromStore(client);
+      this.#parts.lend((memory) => this.#mayHold(memory));
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
     client.on('rekey', () => {
+      padFromStore(client);
       if (this.#keys.done()) for (const session of this.#sessions) session.goOn();
       else this.#countExchange();
     });
@@ -302,6 +307,10 @@ export class LiveConnection {
     }
     if (this.#isRevoked) throw new AppError('NO_SUCH_FILE');
     return principal;
+  }
+
+  #mayHold(memory: ArrayBufferLike): boolean {
+    return [...this.#sessions].some(({ copies }) => !copies) || mayHold(this.#client, memory);
   }
 
   /** What is written in one tick leaves in one piece. */

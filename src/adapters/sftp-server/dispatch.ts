@@ -146,7 +146,7 @@ function write(desk: Desk, row: SftpRequest, { id, body, data, dataBytes }: Pack
   desk.begin(dataBytes);
   target.queue.write({
     offset: target.offset,
-    chunks: data,
+    data,
     lengthBytes: dataBytes,
     done: (error) =>
       void desk.answer(row.name, id, dataBytes, async () => {

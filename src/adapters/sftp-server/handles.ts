@@ -6,6 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import type { RealPlace, VirtualPlace } from '../../core/tree.ts';
 import type { Writing } from '../../flow/ports/intake.ts';
 import type { OpenFile } from '../../flow/ports/storage.ts';
+import { giveBack } from './buffers.ts';
 
 /** One entry of a listing, ready to be shown. */
 export interface Listed {
@@ -35,7 +36,8 @@ export type Handle = FileHandle | FolderHandle;
 
 export interface WriteJob {
   readonly offset: number;
-  readonly chunks: readonly Uint8Array[];
+  /** Given back (buffers.ts) when they are written. */
+  readonly data: Uint8Array;
   readonly lengthBytes: number;
   readonly done: (error?: unknown) => void;
 }
@@ -79,7 +81,7 @@ export function createHandleQueue(
   };
 
   const writeJoined = async (taken: readonly WriteJob[]): Promise<void> => {
-    const chunks = taken.flatMap((job) => job.chunks);
+    const chunks = taken.map(({ data }) => data);
     const lengthBytes = taken.reduce((sum, job) => sum + job.lengthBytes, 0);
     let failure: { readonly error: unknown } | undefined;
     try {
@@ -87,6 +89,7 @@ export function createHandleQueue(
     } catch (error) {
       failure = { error };
     }
+    for (const chunk of chunks) giveBack(chunk);
     for (const job of taken) job.done(failure?.error);
   };
 

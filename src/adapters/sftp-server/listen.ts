@@ -20,6 +20,7 @@ import { createBudgets } from './handles.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
 import { createRefusals } from './refusals.ts';
+import { shareReads, type SharedSocket } from './shared-socket.ts';
 import { asFailure } from './status.ts';
 
 export interface SftpServerParts {
@@ -60,6 +61,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
     random: Math.random,
   });
   const strangers = new Map<Socket, Stranger>();
+  const reads = new WeakMap<Socket, SharedSocket>();
   let server: Server | undefined;
 
   const open = async (): Promise<{ readonly port: number }> => {
@@ -72,8 +74,11 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       if (socket === undefined) client.end();
       else begin(client, socket);
     });
-    const listening = createServer((socket) => {
+    const listening = createServer({ pauseOnConnect: true }, (accepted) => {
+      const shared = shareReads(accepted);
+      const { socket } = shared;
       if (greet(socket)) {
+        reads.set(socket, shared);
         ssh.injectSocket(socket);
         return;
       }
@@ -159,6 +164,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
         door.trust(source);
         welcome(socket);
       },
+      lend: (mayHold) => reads.get(socket)?.lend(mayHold),
     };
     live.set(socket, new LiveConnection(client, socket, connectionParts));
   };

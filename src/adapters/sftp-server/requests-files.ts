@@ -5,6 +5,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Place, RealPlace, Right } from '../../core/tree.ts';
 import type { Writing } from '../../flow/ports/intake.ts';
 import type { OpenFile, OpenHow } from '../../flow/ports/storage.ts';
+import { takeBuffer } from './buffers.ts';
 import {
   maximumDataBytes,
   openFlag,
@@ -153,7 +154,7 @@ export async function read(
   if (handle.kind !== 'file') throw new AppError('BAD_HANDLE');
   if (!handle.canRead) throw new AppError('BAD_HANDLE');
   if (offset > BigInt(Number.MAX_SAFE_INTEGER)) return endOfFile(id);
-  const packet = Buffer.allocUnsafe(dataHeaderBytes + length);
+  const packet = takeBuffer(dataHeaderBytes + length);
   const count = await handle.file.readInto(packet.subarray(dataHeaderBytes), Number(offset));
   return count === 0 && length > 0 ? endOfFile(id) : finishData(packet, id, count);
 }

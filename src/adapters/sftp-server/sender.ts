@@ -2,6 +2,7 @@
 // that the peer has not taken yet are counted.
 
 import type { ServerChannel } from 'ssh2';
+import { giveBack } from './buffers.ts';
 
 export interface Sender {
   send(packet: Buffer): void;
@@ -25,6 +26,7 @@ export function createSender(channel: ServerChannel, cork: () => void, onRoom: (
   const write = (bytes: Buffer): void => {
     const count = bytes.length;
     channel.write(bytes, () => {
+      giveBack(bytes);
       unsentBytes -= count;
       onRoom();
     });

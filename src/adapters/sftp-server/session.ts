@@ -13,7 +13,9 @@ import { createOrder, type Order } from './order.ts';
 import { advertised } from './requests-extended.ts';
 import { endHandle } from './requests-files.ts';
 import { createSender, type Sender } from './sender.ts';
+import { takeInflow, type Inflow } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
+import { createWindow, type Window } from './window.ts';
 
 export interface SessionLimits {
   readonly requests: number;
@@ -38,7 +40,7 @@ export interface SessionConnection {
   touch(): void;
 }
 
-/** ssh2's window is 2 MB; it takes what comes beyond it all the same. */
+/** Only where the window is ssh2's (takeInflow): it is 2 MB, and ssh2 takes what comes beyond it all the same. */
 const mostUnreadBytes = 4 << 20;
 
 export class SftpSession {
@@ -51,6 +53,11 @@ export class SftpSession {
   readonly #sender: Sender;
   readonly #desk: Desk;
   readonly #idleWaiters: (() => void)[] = [];
+  readonly #inflow: Inflow | undefined;
+  readonly #window: Window | undefined;
+  /** The client sends no more; what it sent may still wait here. */
+  #hasEnded = false;
+  #isOverrun = false;
   #hasBegun = false;
   /** Nothing more is read. */
   #isOver = false;
@@ -81,7 +88,15 @@ export class SftpSession {
       begin: (bytes) => this.#begin(bytes),
       answer: (name, id, bytes, run) => this.#answer(name, id, bytes, run),
     };
+    this.#inflow = takeInflow(channel, (bytes) => this.#take(bytes));
+    const before = (): void => connection.cork();
+    this.#window = this.#inflow === undefined ? undefined : createWindow(this.#inflow, { before });
     this.#listen();
+  }
+
+  /** Does nothing of this session hold what came from the socket? */
+  get copies(): boolean {
+    return this.#inflow !== undefined;
   }
 
   /** Requests that are worked on now. */
@@ -91,7 +106,7 @@ export class SftpSession {
 
   /** The client sends beyond its window. */
   get isOverrun(): boolean {
-    return this.#channel.readableLength > mostUnreadBytes;
+    return this.#isOverrun || this.#channel.readableLength > mostUnreadBytes;
   }
 
   /** There may be room again. */
@@ -119,13 +134,28 @@ export class SftpSession {
     for (const handle of this.#context.handles.removeWhere(isGone)) void this.#lose(handle);
   }
 
+  /** `bytes` are the socket's own memory; undefined is their end. */
+  #take(bytes: Buffer | undefined): void {
+    if (bytes === undefined) this.#hasEnded = true;
+    else if (this.#window?.received(bytes.length) === false) this.#isOverrun = true;
+    if (this.#isOver || this.#isOverrun) {
+      if (this.#hasEnded) this.#inflow?.finish();
+      return;
+    }
+    if (bytes !== undefined) this.#reader.feed(bytes);
+    this.#pump();
+    this.#reader.keep();
+  }
+
   #listen(): void {
     const channel = this.#channel;
-    channel.on('data', (chunk: Buffer) => {
-      if (this.#isOver) return;
-      this.#reader.feed(chunk);
-      this.#pump();
-    });
+    if (this.#inflow === undefined) {
+      channel.on('data', (chunk: Buffer) => {
+        if (this.#isOver) return;
+        this.#reader.feed(chunk);
+        this.#pump();
+      });
+    }
     channel.on('end', () => {
       void this.#end().then(() => this.#sender.finish());
     });
@@ -149,7 +179,10 @@ export class SftpSession {
     try {
       while (!this.#isBusy) {
         const packet = this.#reader.next();
-        if (packet === undefined) break;
+        if (packet === undefined) {
+          if (this.#hasEnded) this.#inflow?.finish();
+          break;
+        }
         this.#accept(packet);
       }
     } catch (error) {
@@ -157,6 +190,7 @@ export class SftpSession {
       this.#fail();
       return;
     }
+    if (this.#inflow !== undefined) return;
     if (this.#isBusy) this.#channel.pause();
     else if (this.#channel.isPaused()) this.#channel.resume();
   }
@@ -169,8 +203,14 @@ export class SftpSession {
       this.#hasBegun = true;
       this.#sender.send(encode(packetType.VERSION, 3, ...advertised.flat()));
     } else {
+      const before = this.#pending;
       dispatch(this.#desk, packet);
+      // The data of a WRITE counts until it is written.
+      const isHeld = packet.type === packetType.WRITE && this.#pending > before;
+      this.#window?.done(packet.wireBytes - (isHeld ? packet.dataBytes : 0));
+      return;
     }
+    this.#window?.done(packet.wireBytes);
   }
 
   #begin(bytes: number): void {
@@ -193,6 +233,7 @@ export class SftpSession {
     } finally {
       this.#pending -= 1;
       this.#pendingBytes -= bytes;
+      if (name === 'WRITE') this.#window?.done(bytes);
       if (this.#pending === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
       this.#pump();
     }
@@ -200,7 +241,9 @@ export class SftpSession {
 
   #stop(): void {
     this.#isOver = true;
-    this.#channel.pause();
+    this.#window?.end();
+    if (this.#inflow === undefined) this.#channel.pause();
+    else if (this.#hasEnded) this.#inflow.finish();
   }
 
   #fail(): void {

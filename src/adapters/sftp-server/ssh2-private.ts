@@ -1,7 +1,8 @@
 // What we need of ssh2 and its types do not tell: the one file that reads its inner fields, so that a new version is
-// looked at here. A test of each fails when the field is gone; what cannot be read counts as refused.
+// looked at here. A test of each fails when the field is gone; then `refused` or the slower way of ssh2's own is taken.
 
-import type { ServerChannel, Session as SshSession } from 'ssh2';
+import { randomFillSync } from 'node:crypto';
+import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
 
 type Accept = () => ServerChannel | undefined;
 type Refuse = (() => void) | undefined;
@@ -28,4 +29,130 @@ export function onSubsystem(
 export function peerPacketBytes(channel: ServerChannel): number {
   const { outgoing } = channel as unknown as { outgoing?: { packetSize?: unknown } };
   return typeof outgoing?.packetSize === 'number' ? outgoing.packetSize : 0;
+}
+
+interface InnerPacketWriter {
+  readonly allocStart: number;
+  alloc(payloadBytes: number, force?: boolean): Buffer;
+  finalize(packet: Buffer, force?: boolean): Buffer;
+}
+
+interface InnerProtocol {
+  channelWindowAdjust?: unknown;
+  readonly _kexinit?: unknown;
+  readonly _cipher?: { readonly constructor: { readonly name: string }; readonly _dead?: unknown };
+  readonly _decipher?: { readonly _packet?: { readonly buffer?: unknown } | null };
+  readonly _packetRW?: { write?: Partial<InnerPacketWriter> };
+}
+
+interface InnerChannel {
+  readonly incoming?: { window?: unknown };
+  readonly outgoing?: { readonly id?: unknown; readonly state?: unknown };
+  readonly _client?: { readonly _protocol?: InnerProtocol };
+  push(chunk: Buffer | null): boolean;
+}
+
+/** What comes in on a channel whose window is ours to give. */
+export interface Inflow {
+  /** What the client may send from the beginning. */
+  readonly windowBytes: number;
+  /** Lets the client send so much more. */
+  grant(bytes: number): void;
+  /** All that came was taken: the channel's 'end', and what ssh2 does after it, may happen. */
+  finish(): void;
+}
+
+/**
+ * Takes what a channel receives out of ssh2's hands: `take` gets the bytes at once, valid only until it returns, undefined
+ * for the end; ssh2 neither keeps them nor grants any window of its own (2 MB at most, which is slow on a long line).
+ * Undefined when ssh2 is not as we know it: then the channel is to be read as a stream.
+ */
+export function takeInflow(
+  channel: ServerChannel,
+  take: (bytes: Buffer | undefined) => void,
+): Inflow | undefined {
+  const inner = channel as unknown as InnerChannel;
+  const { incoming, outgoing } = inner;
+  const protocol = inner._client?._protocol;
+  const adjust = protocol?.channelWindowAdjust;
+  const windowBytes = incoming?.window;
+  if (incoming === undefined || outgoing === undefined || typeof adjust !== 'function') return;
+  if (typeof windowBytes !== 'number' || channel.readableLength > 0) return;
+  // ssh2 grants more when it falls below a bound, and drops data when it is 0; this does neither.
+  incoming.window = Infinity;
+  const push = inner.push.bind(channel);
+  let hasFinished = false;
+  inner.push = (chunk) => {
+    take(chunk ?? undefined);
+    return true;
+  };
+  channel.resume();
+  return {
+    windowBytes,
+    grant: (bytes) => {
+      if (outgoing.state !== 'open' && outgoing.state !== 'eof') return;
+      adjust.call(protocol, outgoing.id, bytes);
+    },
+    finish: () => {
+      if (!hasFinished) push(null);
+      hasFinished = true;
+    },
+  };
+}
+
+const protocolOf = (client: Connection): InnerProtocol | undefined =>
+  (client as unknown as { readonly _protocol?: InnerProtocol })._protocol;
+
+/**
+ * May ssh2 still hold on to a part of `memory`, of which it was given a piece? It does during a key exchange, and of a packet
+ * whose end has not come yet.
+ */
+export function mayHold(client: Connection, memory: ArrayBufferLike): boolean {
+  const protocol = protocolOf(client);
+  const packet = protocol?._decipher?._packet;
+  if (protocol === undefined || packet === undefined || !('_kexinit' in protocol)) return true;
+  return protocol._kexinit !== undefined || packet?.buffer === memory;
+}
+
+const blockBytes = 16;
+const tagBytes = 16;
+
+/**
+ * ssh2 asks the system for the random padding of each packet, which costs more than encrypting it. Here it comes out of a
+ * store of random bytes, for AES-GCM alone (RFC 5647 §7.2: padding to blocks of 16, the length not counted; the tag is
+ * appended in place). False when ssh2 is not as we know it: then all stays as it was.
+ */
+export function padFromStore(client: Connection): boolean {
+  const protocol = protocolOf(client);
+  const writer = protocol?._packetRW?.write;
+  const alloc = writer?.alloc;
+  if (protocol === undefined || writer === undefined || typeof alloc !== 'function') return false;
+  if (writer.allocStart !== 5 || !('_kexinit' in protocol)) return false;
+  writer.alloc = (payloadBytes, force) => {
+    const isPlain = protocol._kexinit !== undefined && force !== true;
+    if (isPlain || protocol._cipher?.constructor.name !== 'AESGCMCipherBinding') {
+      return alloc.call(writer, payloadBytes, force);
+    }
+    return sealable(payloadBytes);
+  };
+  return true;
+}
+
+const store = Buffer.allocUnsafe(64 * 1024);
+let used = store.length;
+
+function sealable(payloadBytes: number): Buffer {
+  let padding = blockBytes - ((1 + payloadBytes) & (blockBytes - 1));
+  if (padding < 4) padding += blockBytes;
+  const length = 1 + payloadBytes + padding;
+  const packet = Buffer.allocUnsafe(4 + length + tagBytes);
+  packet.writeUInt32BE(length, 0);
+  packet[4] = padding;
+  if (used + padding > store.length) {
+    randomFillSync(store);
+    used = 0;
+  }
+  store.copy(packet, 5 + payloadBytes, used, used + padding);
+  used += padding;
+  return packet;
 }

@@ -1,0 +1,286 @@
+// How bytes come in and go out fast: the parts of ssh2 that we reach into (a new version that changes them fails here), the
+// window that is ours to give, the buffers that are used again, and the memory that the socket lends.
+
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
+import { join } from 'node:path';
+import type { Connection, ServerChannel } from 'ssh2';
+import ssh2 from 'ssh2';
+import t from 'tap';
+import { giveBack, takeBuffer } from '../../src/adapters/sftp-server/buffers.ts';
+import { createPacketReader, packetType } from '../../src/adapters/sftp-server/codec.ts';
+import { encode } from '../../src/adapters/sftp-server/encode.ts';
+import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
+import { mayHold, padFromStore, takeInflow } from '../../src/adapters/sftp-server/ssh2-private.ts';
+import { createPurse, createWindow, windowLimits } from '../../src/adapters/sftp-server/window.ts';
+import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
+import { makeKey, startServer } from '../support/sftp-server.ts';
+
+/** One connection of ssh2's own server, as we get it, with the raw channel of a client. */
+async function rawPair(): Promise<{
+  readonly client: ssh2.Client;
+  readonly connection: Connection;
+  readonly serverChannel: ServerChannel;
+  readonly clientChannel: ssh2.ClientChannel;
+  close(): void;
+}> {
+  let connection: Connection | undefined;
+  let serverChannel: ServerChannel | undefined;
+  const server = new ssh2.Server({ hostKeys: [makeKey().privateKey] }, (arrived) => {
+    connection = arrived;
+    arrived.on('authentication', (attempt) => attempt.accept());
+    arrived.on('error', () => undefined);
+    arrived.on('session', (accept) => {
+      accept().on('shell', (acceptShell) => {
+        serverChannel = acceptShell();
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const client = await connectSsh({ port, username: 'x', password: 'x' });
+  client.on('error', () => undefined);
+  const clientChannel = await new Promise<ssh2.ClientChannel>((resolve, reject) => {
+    client.shell(false, (error, channel) => (error ? reject(error) : resolve(channel)));
+  });
+  if (connection === undefined || serverChannel === undefined) throw new Error('no channel');
+  return {
+    client,
+    connection,
+    serverChannel,
+    clientChannel,
+    close: () => {
+      client.destroy();
+      server.close();
+    },
+  };
+}
+
+void t.test('ssh2 still has the fields by which a channel is read without it', async (t) => {
+  const pair = await rawPair();
+  const { serverChannel, clientChannel, connection } = pair;
+  t.teardown(() => pair.close());
+  let received = 0;
+  let hasEnded = false;
+  const inflow = takeInflow(serverChannel, (bytes) => {
+    if (bytes === undefined) hasEnded = true;
+    else received += bytes.length;
+  });
+  t.equal(inflow?.windowBytes, 2 << 20);
+  clientChannel.write(Buffer.alloc(5 << 20));
+  t.ok(await until(() => received === 2 << 20), 'the first window and no more');
+  await until(() => false, 50);
+  t.equal(received, 2 << 20, 'ssh2 grants nothing by itself');
+  inflow?.grant(1 << 20);
+  t.ok(await until(() => received === 3 << 20), 'what was granted');
+  inflow?.grant(4 << 20);
+  t.ok(await until(() => received === 5 << 20));
+  clientChannel.end();
+  t.ok(await until(() => hasEnded));
+  const ended = new Promise((resolve) => serverChannel.once('end', resolve));
+  inflow?.finish();
+  await ended;
+  t.ok(padFromStore(connection), 'the padding of packets');
+  t.notOk(mayHold(connection, new ArrayBuffer(1)), 'nothing is held between packets');
+});
+
+void t.test('where ssh2 is not as we know it, its own ways are taken', async (t) => {
+  const strange = { push: () => true, readableLength: 0 } as unknown as ServerChannel;
+  t.equal(
+    takeInflow(strange, () => undefined),
+    undefined,
+  );
+  const nobody = { _protocol: {} } as unknown as Connection;
+  t.notOk(padFromStore(nobody));
+  t.ok(mayHold(nobody, new ArrayBuffer(1)), 'then it may hold everything');
+});
+
+const ciphers = ['aes128-gcm@openssh.com', 'aes256-ctr'] as const;
+void t.test('bytes arrive as they are, both ways, across exchanges of keys', async (t) => {
+  const server = await startServer({ rekeyBytes: 1_500_000 });
+  t.teardown(() => server.close());
+  const privateKey = server.users.get('alice')?.key.privateKey ?? '';
+  for (const cipher of ciphers) {
+    const ssh = await connectSsh({
+      port: server.port,
+      username: 'alice',
+      privateKey,
+      algorithms: { cipher: [cipher] },
+    });
+    let exchanges = 0;
+    ssh.on('handshake', () => (exchanges += 1));
+    const sftp = await openSftp(ssh);
+    const bytes = randomBytes(6 << 20);
+    const path = `/home/ji_brain/alice/${cipher}`;
+    const handle = await sftp.open(path, 0x1a);
+    const pieceBytes = 199_999;
+    const answers: Promise<string>[] = [];
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      const piece = bytes.subarray(at, at + pieceBytes);
+      answers.push(sftp.write(handle, at, piece));
+      if (answers.length % 7 === 0) await answers.at(-1);
+    }
+    t.ok((await Promise.all(answers)).every((status) => status === 'OK'));
+    t.equal(await sftp.close(handle), 'OK');
+    const digest = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+    const onDisk = await readFile(join(server.home, 'ji_brain/alice', cipher));
+    t.equal(digest(onDisk), digest(bytes), `${cipher}, up`);
+    const reading = await sftp.open(path, 1);
+    const parts = [];
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      parts.push(sftp.read(reading, at, pieceBytes));
+    }
+    t.equal(digest(Buffer.concat(await Promise.all(parts))), digest(bytes), `${cipher}, down`);
+    t.ok(exchanges > 1, `${exchanges} exchanges`);
+    sftp.end();
+  }
+});
+
+void t.test('a client that sends beyond its window is cut off', async (t) => {
+  const server = await startServer();
+  t.teardown(() => server.close());
+  const sftp = await connect(server, 'alice');
+  const { _protocol: protocol } = sftp.ssh as unknown as {
+    readonly _protocol: { channelData(id: number, data: Buffer): void };
+  };
+  const { id } = (sftp.channel as unknown as { outgoing: { id: number } }).outgoing;
+  // A packet of 256 KB that is never whole, over and over: nothing of it can be taken.
+  const held = encode(packetType.OPEN, 1, Buffer.alloc(200_000)).subarray(0, 30_000);
+  protocol.channelData(id, held);
+  for (let sent = 0; sent < 200; sent += 1) protocol.channelData(id, Buffer.alloc(30_000, 0xff));
+  await sftp.gone;
+  t.pass('the connection ended');
+});
+
+const pretend = (): { granted: number; grant(bytes: number): void; windowBytes: number } => ({
+  windowBytes: 2 << 20,
+  granted: 0,
+  grant(bytes) {
+    this.granted += bytes;
+  },
+});
+
+void t.test('the window grows for who is far away, and not while the disk is slow', async (t) => {
+  const far = (holds: number, purse = createPurse(1 << 30)): number => {
+    let now = 0;
+    const inflow = { ...pretend(), finish: () => undefined };
+    const window = createWindow(inflow, { purse, now: () => now });
+    const pieceBytes = 32_768;
+    let left = inflow.windowBytes;
+    let held = 0;
+    let taken = true;
+    for (let round = 0; round < 20; round += 1) {
+      const before = inflow.granted;
+      for (; left > 0; left -= pieceBytes) {
+        taken &&= window.received(pieceBytes);
+        if (held < holds) held += pieceBytes;
+        else window.done(pieceBytes);
+      }
+      left = inflow.granted - before;
+      now += 40;
+    }
+    t.ok(taken);
+    return window.sizeBytes;
+  };
+  t.equal(far(0), windowLimits.mostBytes);
+  t.equal(far(1 << 20), 2 << 20, 'half of it lies here undone');
+  t.equal(far(0, createPurse(0)), 2 << 20, 'others have it all');
+  const purse = createPurse(20 << 20);
+  t.equal(far(0, purse), 16 << 20);
+  t.equal(far(0, purse), 8 << 20);
+});
+
+void t.test('what is promised and what is held are never more than the window', async (t) => {
+  const inflow = { ...pretend(), finish: () => undefined };
+  const window = createWindow(inflow, { now: () => 0 });
+  t.ok(window.received(2 << 20));
+  t.equal(inflow.granted, 0);
+  t.notOk(window.received(1), 'beyond it');
+  window.end();
+});
+
+void t.test('a buffer is used again when it was given back, and only once', async (t) => {
+  const first = takeBuffer(100_000);
+  giveBack(first);
+  giveBack(first);
+  const [second, third] = [takeBuffer(200_000), takeBuffer(200_000)];
+  t.equal(second.buffer, first.buffer);
+  t.not(third.buffer, first.buffer);
+  const foreign = Buffer.alloc(300_000);
+  giveBack(foreign);
+  t.not(takeBuffer(200_000).buffer, foreign.buffer);
+});
+
+void t.test(
+  'a packet stays right when the memory of its pieces is used for the next',
+  async (t) => {
+    const stream = Buffer.concat([
+      encode(packetType.WRITE, 1, 'hand', 0n, Buffer.alloc(40_000, 'a')),
+      encode(packetType.OPEN, 2, 'name', 1, 0),
+      encode(packetType.WRITE, 3, 'hand', 7n, Buffer.alloc(100, 'b'), 'junk'),
+      encode(packetType.CLOSE, 4, 'hand'),
+    ]);
+    const memory = Buffer.alloc(999);
+    const reader = createPacketReader();
+    const found: string[] = [];
+    const takeAll = (): void => {
+      for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
+        const { type, id, body, data } = packet;
+        found.push(`${type} ${id} ${body.text()} ${data.length} ${new Set(data).size}`);
+      }
+    };
+    for (let at = 0; at < stream.length; at += memory.length) {
+      reader.feed(memory.subarray(0, stream.copy(memory, 0, at)));
+      // Now and then nothing is taken: the session is busy.
+      if ((at / memory.length) % 5 !== 0) takeAll();
+      reader.keep();
+    }
+    takeAll();
+    t.same(found, ['6 1 hand 40000 1', '3 2 name 0 0', '6 3 hand 100 1', '4 4 hand 0 0']);
+  },
+);
+
+void t.test('a socket lends its memory, unless somebody holds on to it', async (t) => {
+  let holds = false;
+  const pieces: Buffer[] = [];
+  let socket: Socket | undefined;
+  const server = createServer({ pauseOnConnect: true }, (accepted) => {
+    const shared = shareReads(accepted);
+    socket = shared.socket;
+    socket.on('data', (piece) => pieces.push(piece));
+    socket.on('end', () => socket?.end('bye'));
+    shared.lend(() => holds);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const client = connectSocket((server.address() as AddressInfo).port, '127.0.0.1');
+  const answer: Buffer[] = [];
+  client.on('data', (piece) => answer.push(piece));
+  const say = async (text: string): Promise<Buffer> => {
+    const before = pieces.length;
+    client.write(text);
+    t.ok(await until(() => pieces.length > before));
+    return pieces.at(-1) as Buffer;
+  };
+  await say('first');
+  const one = await say('one');
+  const two = await say('two');
+  t.equal(one.buffer, two.buffer, 'the same memory');
+  t.equal(one.toString(), 'two');
+  holds = true;
+  const three = await say('three');
+  const four = await say('four');
+  t.equal(three.toString(), 'three', 'held');
+  t.not(three.buffer, four.buffer);
+  socket?.pause();
+  client.write('waits');
+  await until(() => false, 30);
+  t.equal(pieces.at(-1)?.toString(), 'four', 'nothing comes while it is paused');
+  socket?.resume();
+  t.ok(await until(() => pieces.at(-1)?.toString() === 'waits'));
+  client.end();
+  t.ok(await until(() => Buffer.concat(answer).toString() === 'bye'));
+  await new Promise((resolve) => server.close(resolve));
+  t.pass('the server knows that its connection ended');
+});
