@@ -27,8 +27,10 @@ import { createRecipientAdmin, type RecipientAdmin } from './flow/admin/recipien
 import type { ReplicationDesk } from './flow/admin/replication.ts';
 import { gaps, keyWarnings, legalHolds, readStatus, type Status } from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
+import type { BackupManifest } from './flow/ports/backup.ts';
 import type { JobDesk } from './flow/ports/jobs.ts';
 import { packageRoot } from './package-root.ts';
+import type { BackupRequest } from './app-backup.ts';
 import { auditFault, hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
 
 export type { MemberLimits, MemberView } from './flow/admin/members.ts';
@@ -72,6 +74,8 @@ export interface App {
       rows: readonly CrosswalkImport[],
     ): Promise<{ readonly added: number; readonly unchanged: number }>;
   };
+  /** Everything that the instance is, sealed, into a folder; beside a running server. */
+  backUp(request: BackupRequest): Promise<BackupManifest>;
   status(): Promise<Status>;
   /** For `doctor`. */
   examine(): Promise<readonly Finding[]>;
@@ -132,6 +136,7 @@ export async function openApp(home: string): Promise<App> {
         return crosswalk.import(project.id, rows, 'cli', dates.wholeWeeks);
       },
     },
+    backUp: async (request) => (await import('./app-backup.ts')).backUp(base, request),
     status: async () =>
       readStatus(parts, {
         jobs,

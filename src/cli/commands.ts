@@ -91,4 +91,14 @@ export const commands: readonly Command[] = [
     'Check folders, keys, disk, database, profiles',
     async () => (await import('./commands/doctor.ts')).doctorCommand,
   ),
+  noun(
+    'backup <dir>',
+    'An encrypted copy of the whole instance, beside the running server',
+    async () => (await import('./commands/backup.ts')).backupCommand,
+  ),
+  noun(
+    'restore <dir>',
+    'Put an instance back from a backup, into an empty folder',
+    async () => (await import('./commands/restore.ts')).restoreCommand,
+  ),
 ];

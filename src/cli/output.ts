@@ -32,6 +32,10 @@ export const shortTime = (ms: number | null | undefined): string =>
 export const counted = (count: number, one: string): string =>
   `${count} ${one}${count === 1 ? '' : 's'}`;
 
+/** `0.3 MB`, `1234 MB`. */
+export const megabytes = (bytes: number): string =>
+  `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+
 /** Columns as wide as their widest cell. `none`: what to say when there is no row. */
 export function printTable(
   heads: readonly string[],

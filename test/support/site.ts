@@ -89,6 +89,11 @@ export class Site {
     return site;
   }
 
+  /** A site that was made otherwise, such as out of a backup. */
+  static at(code: string, home: string, port: number): Site {
+    return new Site(code, home, port);
+  }
+
   /** Runs a command; throws unless it ends with `code` (0 by default). */
   async run(
     args: readonly string[],
@@ -196,7 +201,9 @@ export class Site {
   /** Ends the server: SIGTERM by default, SIGKILL for a crash. Gives the exit code. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     const child = this.#server;
-    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
+      return child?.exitCode ?? null;
+    }
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return ended;

@@ -18,6 +18,25 @@ async function seal(
   recipients: readonly string[],
   signal: AbortSignal,
 ): Promise<{ message: AsyncIterable<Sealed>; fingerprints: readonly string[] }> {
+  const { message, keys } = await sealTo(recipients, body, signal);
+  return {
+    message: asMessage(message),
+    fingerprints: keys.map((key) => key.getFingerprint().toUpperCase()).sort(),
+  };
+}
+
+/** Anything that is not a published file: backups. */
+export const sealFor = async (
+  recipients: readonly string[],
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> => (await sealTo(recipients, body, signal)).message;
+
+async function sealTo(
+  recipients: readonly string[],
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<{ readonly message: AsyncIterable<Uint8Array>; readonly keys: readonly PublicKey[] }> {
   const keys = await usableKeys(recipients, new Date());
   if (keys.length === 0) throw new AppError('NO_VALID_KEY');
   // Made for this message and forgotten with it.
@@ -30,10 +49,7 @@ async function seal(
   }).catch((cause: unknown) => {
     throw new AppError('ENCRYPT_FAILED', { cause });
   });
-  return {
-    message: asMessage(encryptedMessage(forRecipients, body, sessionKey, signal)),
-    fingerprints: keys.map((key) => key.getFingerprint().toUpperCase()).sort(),
-  };
+  return { message: encryptedMessage(forRecipients, body, sessionKey, signal), keys };
 }
 
 async function* asMessage(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Sealed> {

@@ -1,0 +1,146 @@
+// Where backups lie: a folder with archives and, beside each, a manifest in the clear. An archive gets its name when it is
+// whole and on the disk, the manifest last of all, so that what has a manifest is whole.
+
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import type { BackupManifest } from '../../flow/ports/backup.ts';
+import { damaged } from './tar-read.ts';
+
+const manifestOf = z.strictObject({
+  format: z.literal(1),
+  site: z.string(),
+  createdAt: z.string(),
+  schema: z.array(z.string()),
+  files: z.boolean(),
+  name: z.string().regex(/^clubhouse-[A-Z0-9_-]+-[0-9TZ]+\.tar\.gpg$/),
+  sizeBytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  fingerprint: z.string(),
+  entries: z.int().nonnegative(),
+  leftOut: z.int().nonnegative(),
+  auditHead: z.string(),
+});
+
+export interface Written {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+/** Writes the stream under a temporary name; `name` is its own once `manifest` is written too. */
+export async function writeBackup(
+  folder: string,
+  name: string,
+  message: AsyncIterable<Uint8Array>,
+  manifest: (written: Written) => BackupManifest,
+): Promise<BackupManifest> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, name);
+  const temporary = join(folder, `.${name}.part`);
+  try {
+    const written = await writeNew(temporary, message);
+    await rename(temporary, path);
+    const made = manifest(written);
+    await writeManifest(folder, made);
+    return made;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (error instanceof AppError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      throw new AppError('STORAGE_FAILED', {
+        cause: error,
+        detail: 'there is not enough room for the backup; nothing of it is left',
+      });
+    }
+    throw new AppError('STORAGE_FAILED', { cause: error, detail: `the backup failed: ${code}` });
+  }
+}
+
+const manifestName = (name: string): string => name.replace(/\.tar\.gpg$/, '.json');
+
+async function writeManifest(folder: string, manifest: BackupManifest): Promise<void> {
+  const name = manifestName(manifest.name);
+  const temporary = join(folder, `.${name}.part`);
+  const text = Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`);
+  await writeNew(temporary, [text]);
+  await rename(temporary, join(folder, name));
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeNew(
+  path: string,
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<Written> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const piece of pieces) {
+      hash.update(piece);
+      for (let at = 0; at < piece.length;) {
+        at += (await file.write(piece, at, piece.length - at)).bytesWritten;
+      }
+      sizeBytes += piece.length;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { sizeBytes, sha256: hash.digest('hex') };
+}
+
+/** The newest whole backup of the folder. Throws NOT_FOUND, or BAD_BACKUP when its size is not the manifest's. */
+export async function findBackup(folder: string): Promise<BackupManifest & { path: string }> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw new AppError('NOT_FOUND', { cause, detail: `the folder ${folder} cannot be read` });
+  });
+  const newest = names
+    .filter((name) => /^clubhouse-[A-Z0-9_-]+-[0-9TZ]+\.json$/.test(name))
+    .sort((a, b) => timeIn(a).localeCompare(timeIn(b)))
+    .at(-1);
+  if (newest === undefined) {
+    throw new AppError('NOT_FOUND', { detail: `there is no backup with its .json in ${folder}` });
+  }
+  const manifest = await readManifest(join(folder, newest));
+  const path = join(folder, manifest.name);
+  const facts = await stat(path).catch(() => undefined);
+  if (facts === undefined) throw damaged(`${manifest.name} is not there`);
+  if (facts.size !== manifest.sizeBytes) {
+    throw damaged(`${manifest.name} has ${facts.size} bytes instead of ${manifest.sizeBytes}`);
+  }
+  return { ...manifest, path };
+}
+
+const timeIn = (name: string): string => /[0-9TZ]+(?=\.json$)/.exec(name)?.[0] ?? '';
+
+async function readManifest(path: string): Promise<BackupManifest> {
+  try {
+    return Object.freeze(manifestOf.parse(JSON.parse(await readFile(path, 'utf8'))));
+  } catch {
+    throw damaged('its .json cannot be read');
+  }
+}
+
+/** Throws BAD_BACKUP when the archive is not what the manifest says. */
+export async function proveBackup({
+  path,
+  sha256,
+}: {
+  path: string;
+  sha256: string;
+}): Promise<void> {
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 18 })) {
+    hash.update(piece as Uint8Array);
+  }
+  if (hash.digest('hex') !== sha256) throw damaged('its SHA-256 is not the one in its .json');
+}
