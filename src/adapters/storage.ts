@@ -90,13 +90,13 @@ async function factsAt(at: string): Promise<FileFacts | undefined> {
 
 type FileCalls = Pick<
   Storage,
-  'facts' | 'open' | 'removeFile' | 'rename' | 'setTimes' | 'truncate'
+  'facts' | 'open' | 'readSmall' | 'removeFile' | 'rename' | 'setTimes' | 'truncate'
 >;
 
 function fileCalls(folders: Folders, spool: Spool): FileCalls {
   const locks = createLocks();
   const openExisting = (path: string, how: OpenHow): Promise<OpenFile> =>
-    beside(folders, path, async (at) => asOpenFile(await openRegular(at, how), undefined));
+    beside(folders, path, async (at) => asOpenFile(await openRegular(at, how, spool), undefined));
 
   const open = async (path: string, how: OpenHow): Promise<OpenFile> => {
     if (!how.create && !how.freshInode) return openExisting(path, how);
@@ -105,17 +105,18 @@ function fileCalls(folders: Folders, spool: Spool): FileCalls {
     return locks.hold(path, () =>
       beside(folders, path, async (at) => {
         if (how.freshInode && !how.exclusive && (await spool.replaceByCopy(at, how.truncate))) {
-          return asOpenFile(await openRegular(at, { ...how, truncate: false }), syncEntry);
+          return asOpenFile(await openRegular(at, { ...how, truncate: false }, spool), syncEntry);
         }
         const made = how.create ? await create(at, how) : undefined;
         if (made !== undefined) return asOpenFile(made, syncEntry);
-        return asOpenFile(await openRegular(at, how), undefined);
+        return asOpenFile(await openRegular(at, how, spool), undefined);
       }),
     );
   };
 
   return {
     open,
+    readSmall: (path, mostBytes) => beside(folders, path, async (at) => readAtOnce(at, mostBytes)),
     facts: async (path) => {
       try {
         return await beside(folders, path, factsAt);
@@ -146,7 +147,11 @@ function fileCalls(folders: Folders, spool: Spool): FileCalls {
       ),
     setTimes: (path, accessedMs, modifiedMs) =>
       beside(folders, path, async (at) => {
-        if ((await factsAt(at)) === undefined) throw new AppError('NO_SUCH_FILE');
+        const stats = await calls.lstat(at);
+        const facts = factsOf(stats);
+        if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+        const isShared = facts.kind === 'file' && stats.nlink > 1n;
+        if (isShared) await spool.refuseForeign(() => calls.lstat(at));
         await calls.lutimes(at, accessedMs / 1000, modifiedMs / 1000);
       }),
     truncate: async (path, sizeBytes) => {
@@ -194,17 +199,45 @@ async function create(at: string, how: OpenHow): Promise<number | undefined> {
 }
 
 /** Truncates only after the descriptor proved to be a regular file. */
-async function openRegular(at: string, how: OpenHow): Promise<number> {
+async function openRegular(at: string, how: OpenHow, spool: Spool): Promise<number> {
+  // Opening alone does something to some devices and FIFOs, so they are looked at first.
+  if (factsOf(await calls.lstat(at)) === undefined) throw new AppError('NO_SUCH_FILE');
   const fd = await calls.open(at, accessFlags(how));
   try {
-    const facts = factsOf(await calls.fstat(fd));
+    const stats = await calls.fstat(fd);
+    const facts = factsOf(stats);
     if (facts === undefined) throw new AppError('NO_SUCH_FILE');
     if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
+    if (stats.nlink > 1n) await spool.refuseForeign(() => calls.fstat(fd));
     if (how.truncate) await calls.ftruncate(fd, 0);
     return fd;
   } catch (error) {
     await calls.close(fd);
     throw error;
+  }
+}
+
+/** Synchronous: for a small file the way to another thread and back, four times, costs ten times the work itself. */
+function readAtOnce(
+  at: string,
+  mostBytes: number,
+): { readonly bytes: Uint8Array; readonly facts: FileFacts } | undefined {
+  const fd = fs.openSync(at, accessFlags({ ...plainWrite, read: true, write: false }));
+  try {
+    const facts = factsOf(fs.fstatSync(fd, { bigint: true }));
+    if (facts === undefined) throw new AppError('NO_SUCH_FILE');
+    if (facts.kind === 'folder') throw new AppError('IS_A_DIRECTORY');
+    if (facts.sizeBytes > mostBytes) return undefined;
+    const bytes = Buffer.allocUnsafe(facts.sizeBytes);
+    let count = 0;
+    while (count < bytes.length) {
+      const more = fs.readSync(fd, bytes, count, bytes.length - count, count);
+      if (more === 0) break;
+      count += more;
+    }
+    return { bytes: bytes.subarray(0, count), facts };
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

@@ -10,6 +10,7 @@ import type { Lease } from './ports/leases.ts';
 import type { Partner } from './ports/partners.ts';
 import type { Remote, RemoteAddress, Remotes } from './ports/replication.ts';
 import type { Storage } from './ports/storage.ts';
+import { roomFor, sendAll } from './flight.ts';
 import { push, type PushParts } from './push.ts';
 
 export interface PassParts {
@@ -31,8 +32,6 @@ export interface PassSummary {
   readonly connected: boolean;
 }
 
-const filesInFlight = 8;
-const batch = 200;
 /** A name conflict is looked at again: somebody at the partner may have moved the file away. */
 const conflictPauseMs = 3_600_000;
 
@@ -50,13 +49,15 @@ export async function runPass(
   try {
     remote = await parts.remotes.connect(partner.address, signal);
     const pusher = pushParts(parts, partner, remote);
-    let deliveries = await parts.deliveries.due(partner.code, parts.clock.now(), batch);
-    while (deliveries.length > 0) {
-      await inFlight(deliveries, signal, (delivery, abort) =>
-        pushAndSettle({ ...parts, pusher, lease, count }, delivery, abort),
-      );
-      deliveries = await parts.deliveries.due(partner.code, parts.clock.now(), batch);
-    }
+    await sendAll(
+      {
+        room: roomFor(remote),
+        due: (limit) => parts.deliveries.due(partner.code, parts.clock.now(), limit),
+        send: (delivery, landed, abort) =>
+          pushAndSettle({ ...parts, pusher, lease, count }, delivery, landed, abort),
+      },
+      signal,
+    );
     return { ...count, error: undefined, connected: true };
   } catch (error) {
     if (signal.aborted || !(error instanceof AppError)) throw error;
@@ -83,33 +84,6 @@ function pushParts(parts: PassParts, partner: Partner, remote: Remote): PushPart
   };
 }
 
-/** Runs at most `filesInFlight` at once; the first error stops the others and is thrown when all have ended. */
-async function inFlight(
-  deliveries: readonly Delivery[],
-  signal: AbortSignal,
-  run: (delivery: Delivery, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
-  const queue = [...deliveries];
-  let failure: { readonly error: unknown } | undefined;
-  const lane = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      if (either.aborted) return;
-      try {
-        await run(next, either);
-      } catch (error) {
-        failure ??= { error };
-        stop.abort();
-        return;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: filesInFlight }, lane));
-  if (failure !== undefined) throw failure.error;
-  signal.throwIfAborted();
-}
-
 interface SettleParts extends PassParts {
   readonly pusher: PushParts;
   readonly lease: Lease;
@@ -119,11 +93,13 @@ interface SettleParts extends PassParts {
 async function pushAndSettle(
   parts: SettleParts,
   delivery: Delivery,
+  landed: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { deliveries, lease, clock, count } = parts;
   try {
     const outcome = await push(parts.pusher, delivery, signal);
+    landed();
     switch (outcome.kind) {
       case 'delivered':
         if (await deliveries.delivered(delivery, outcome.evidence, lease)) count.delivered += 1;
@@ -141,9 +117,11 @@ async function pushAndSettle(
     }
   } catch (error) {
     if (signal.aborted || !(error instanceof AppError) || endsPass(error.code)) throw error;
+    landed();
+    const dueAt = retryAt(parts, delivery, error);
+    if (!(await deliveries.failed(delivery, error.code, dueAt, lease))) return;
     count.failed += 1;
     parts.log.warn({ delivery: delivery.id, code: error.code, detail: error.detail }, 'not sent');
-    await deliveries.failed(delivery, error.code, retryAt(parts, delivery, error), lease);
   }
 }
 

@@ -6,42 +6,14 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRemotes } from '../../src/adapters/sftp-remote/remote.ts';
-import type { Remote, Remotes } from '../../src/flow/ports/replication.ts';
 import { createReplicator } from '../../src/flow/replicate.ts';
+import { below } from '../support/below.ts';
 import { missing } from '../support/programs.ts';
 import { SendingSite, outgoing } from '../support/replication.ts';
 import { startSshd } from '../support/sshd.ts';
 
 const never = new AbortController().signal;
 const sealed = 'gpg-alice/JI-1/big.dcm.gpg';
-
-/** The partner's `/home` is this folder, since the test may not write to the real one. `onRead` is told how far a send got. */
-function below(folder: string, real: Remotes, onRead: (offset: number) => Promise<void>): Remotes {
-  const at = (path: string): string => path.replace(/^\/home\//, `${folder}/`);
-  return {
-    connect: async (address, signal) => {
-      const remote = await real.connect(address, signal);
-      const moved: Remote = {
-        hostKey: remote.hostKey,
-        hashes: remote.hashes,
-        facts: (path) => remote.facts(at(path)),
-        ensureFolder: (path) => remote.ensureFolder(at(path)),
-        put: (source, path, how, abort) => {
-          const read = async (offset: number, length: number): Promise<Uint8Array> => {
-            await onRead(offset);
-            return source.read(offset, length);
-          };
-          return remote.put({ read }, at(path), how, abort);
-        },
-        sha256: (path, length, abort) => remote.sha256(at(path), length, abort),
-        replace: (from, to) => remote.replace(at(from), at(to)),
-        remove: (path) => remote.remove(at(path)),
-        close: () => remote.close(),
-      };
-      return moved;
-    },
-  };
-}
 
 void t.test('a cut line costs nothing but time', { skip: missing('sshd') }, async (t) => {
   const server = await startSshd();

@@ -20,6 +20,7 @@ export class FakePartner implements Remotes {
   /** Offsets at which puts began. */
   readonly offsets: number[] = [];
   hashes = true;
+  roundTripMs = 0;
   connectError: AppError | undefined;
   /** The n-th call from now on (1 is the next) ends the connection. */
   breakAt: number | undefined;
@@ -76,6 +77,26 @@ class FakeRemote implements Remote {
         this.#partner.folders.add(at);
       }
     });
+  }
+
+  get roundTripMs(): number {
+    return this.#partner.roundTripMs;
+  }
+
+  get maximumOpen(): number {
+    return 64;
+  }
+
+  async putNew(...[file, path, by]: Parameters<Remote['putNew']>): ReturnType<Remote['putNew']> {
+    if (this.#partner.files.has(path)) return this.#call('putNew', () => undefined);
+    const how = { offset: 0, sizeBytes: file.bytes.length, modifiedMs: file.modifiedMs };
+    const source = {
+      read: (from: number, count: number) =>
+        Promise.resolve(file.bytes.subarray(from, from + count)),
+    };
+    const sizeBytes = await this.put(source, path, how, this.#signal);
+    if (by === 'size' && !this.hashes) return { sizeBytes, digest: undefined };
+    return { sizeBytes, digest: await this.sha256(path, sizeBytes) };
   }
 
   async put(...[source, path, how]: Parameters<Remote['put']>): Promise<number> {

@@ -28,6 +28,14 @@ export class RemoteStatus extends AppError {
     this.number = number;
     this.saysFull = saysFull;
   }
+
+  get isMissing(): boolean {
+    return this.number === statusCodes.NO_SUCH_FILE;
+  }
+
+  get isEnd(): boolean {
+    return this.number === statusCodes.EOF;
+  }
 }
 
 interface Pending {
@@ -38,11 +46,17 @@ interface Pending {
   readonly patienceMs: number;
 }
 
+/** Smaller pieces that leave in one moment share a packet; larger ones are not copied. */
+const smallPieceBytes = 8 * 1024;
+
 export class SftpChannel {
   readonly #stream: Duplex;
+  readonly #atOnce: (send: () => void) => void;
   readonly #reader = new FrameReader();
   readonly #pending = new Map<number, Pending>();
   readonly #watch: NodeJS.Timeout;
+  /** What leaves at the end of this turn of the event loop. */
+  #outbox: Uint8Array[] = [];
   #nextId = 1;
   #heardAt = Date.now();
   #ended: AppError | undefined;
@@ -50,8 +64,10 @@ export class SftpChannel {
   /** Extension names that the server announced, each with its data. */
   extensions: ReadonlyMap<string, string> = new Map();
 
-  constructor(stream: Duplex) {
+  /** `atOnce`: what is written inside leaves in one go; a call of the operating system for each packet costs the most. */
+  constructor(stream: Duplex, atOnce: (send: () => void) => void = (send) => send()) {
     this.#stream = stream;
+    this.#atOnce = atOnce;
     stream.on('data', (chunk: Buffer) => this.#hear(chunk));
     stream.on('error', (cause: Error) => this.fail(lost(cause)));
     stream.on('close', () => this.fail(lost()));
@@ -65,7 +81,7 @@ export class SftpChannel {
     const version = await new Promise<Frame>((resolve, reject) => {
       this.#pending.set(0, this.#entry('INIT', resolve, reject, defaultPatienceMs));
       this.#onVersion = resolve;
-      this.#send(packet(packetTypes.INIT, [uint32(3)]));
+      this.#send(packetTypes.INIT, [uint32(3)]);
     });
     this.#pending.delete(0);
     const fields = new Fields(version.body);
@@ -129,7 +145,7 @@ export class SftpChannel {
       const id = this.#nextId;
       this.#nextId = id === 0xffffffff ? 1 : id + 1;
       this.#pending.set(id, this.#entry(request, resolve, reject, patienceMs));
-      this.#send(packet(type, [uint32(id), ...parts]));
+      this.#send(type, [uint32(id), ...parts]);
     });
   }
 
@@ -143,8 +159,37 @@ export class SftpChannel {
   }
 
   /** No back-pressure here: callers bound what they have in flight, and the stream keeps no more than that. */
-  #send(bytes: Buffer): void {
-    this.#stream.write(bytes);
+  #send(type: number, parts: readonly Uint8Array[]): void {
+    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
+    const last = parts.at(-1);
+    if (last === undefined || last.length <= smallPieceBytes) {
+      this.#outbox.push(packet(type, parts));
+      return;
+    }
+    this.#outbox.push(packet(type, parts.slice(0, -1), last.length), last);
+  }
+
+  #flush(): void {
+    const pieces = this.#outbox;
+    this.#outbox = [];
+    if (this.#ended !== undefined) return;
+    let small: Uint8Array[] = [];
+    const sendSmall = (): void => {
+      if (small.length > 0)
+        this.#stream.write(small.length === 1 ? small[0] : Buffer.concat(small));
+      small = [];
+    };
+    this.#atOnce(() => {
+      for (const piece of pieces) {
+        if (piece.length <= smallPieceBytes) {
+          small.push(piece);
+          continue;
+        }
+        sendSmall();
+        this.#stream.write(piece);
+      }
+      sendSmall();
+    });
   }
 
   #hear(chunk: Buffer): void {

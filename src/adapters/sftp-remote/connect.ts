@@ -24,6 +24,8 @@ export interface ConnectOptions {
 export interface Connection {
   readonly stream: Duplex;
   readonly hostKey: string;
+  /** What is sent inside leaves in one call of the operating system. */
+  readonly atOnce: (send: () => void) => void;
   end(): void;
 }
 
@@ -115,7 +117,16 @@ async function attempt(
     client.on('close', () => signal.removeEventListener('abort', stop));
     return {
       kind: 'connected',
-      connection: { stream, hostKey: fingerprintOf(presented), end: () => client.end() },
+      connection: {
+        stream,
+        hostKey: fingerprintOf(presented),
+        atOnce: (send) => {
+          socket.cork();
+          send();
+          socket.uncork();
+        },
+        end: () => client.end(),
+      },
     };
   } catch (error) {
     signal.removeEventListener('abort', stop);

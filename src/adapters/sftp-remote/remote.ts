@@ -1,19 +1,26 @@
 // The port Remote over SFTP: to another Clubhouse, or to a plain OpenSSH. What a server does not announce is not used.
 
 import { AppError } from '../../core/errors.ts';
-import type { Remote, RemoteFacts, RemoteSource, Remotes } from '../../flow/ports/replication.ts';
+import type {
+  Remote,
+  RemoteFacts,
+  RemoteSource,
+  Remotes,
+  SmallFile,
+  SmallFileProof,
+} from '../../flow/ports/replication.ts';
 import { RemoteStatus, SftpChannel } from './channel.ts';
+import { readSha256, sha256Request } from './check-file.ts';
 import { connectSftp } from './connect.ts';
+import { handleOf, writeSmall } from './small-file.ts';
 import { hashByReading, writeAll, type TransferLimits } from './transfer.ts';
 import {
   noAttributes,
   openFlags,
   readAttributes,
-  statusCodes,
   string,
   timeAttributes,
   uint32,
-  uint64,
   type Attributes,
 } from './wire.ts';
 
@@ -32,11 +39,13 @@ export function createRemotes(options: {
   return {
     connect: async (address, signal) => {
       const connection = await connectSftp(address, connecting, signal);
-      const channel = new SftpChannel(connection.stream);
+      const channel = new SftpChannel(connection.stream, connection.atOnce);
       try {
         await channel.start();
+        const askedAt = performance.now();
         const limits = await askLimits(channel);
-        return new SftpRemote(channel, { ...connection, limits });
+        const roundTripMs = performance.now() - askedAt;
+        return new SftpRemote(channel, { ...connection, limits, roundTripMs });
       } catch (error) {
         connection.end();
         throw error;
@@ -45,19 +54,31 @@ export function createRemotes(options: {
   };
 }
 
-async function askLimits(channel: SftpChannel): Promise<TransferLimits> {
-  const plain = { readBytes: defaultChunkBytes, writeBytes: defaultChunkBytes };
-  if (!channel.extensions.has('limits@openssh.com')) return plain;
+/** A server that does not say how many files may be open has room for these. */
+const defaultHandles = 64;
+
+interface Limits extends TransferLimits {
+  readonly handles: number;
+}
+
+async function askLimits(channel: SftpChannel): Promise<Limits> {
+  const chunks = { readBytes: defaultChunkBytes, writeBytes: defaultChunkBytes };
+  if (!channel.extensions.has('limits@openssh.com')) return { ...chunks, handles: defaultHandles };
   const fields = await channel.extended('limits@openssh.com', [], 'EXTENDED_REPLY');
   fields.uint64();
   const within = (stated: number): number =>
     stated === 0 ? defaultChunkBytes : Math.min(stated, largestChunkBytes);
-  return { readBytes: within(fields.uint64()), writeBytes: within(fields.uint64()) };
+  const readBytes = within(fields.uint64());
+  const writeBytes = within(fields.uint64());
+  const handles = fields.uint64();
+  return { readBytes, writeBytes, handles: handles === 0 ? defaultHandles : handles };
 }
 
 class SftpRemote implements Remote {
   readonly hostKey: string;
   readonly hashes: boolean;
+  readonly roundTripMs: number;
+  readonly maximumOpen: number;
   readonly #channel: SftpChannel;
   readonly #limits: TransferLimits;
   readonly #end: () => void;
@@ -66,13 +87,16 @@ class SftpRemote implements Remote {
     channel: SftpChannel,
     facts: {
       readonly hostKey: string;
-      readonly limits: TransferLimits;
+      readonly limits: Limits;
+      readonly roundTripMs: number;
       readonly end: () => void;
     },
   ) {
     this.#channel = channel;
     this.hostKey = facts.hostKey;
     this.#limits = facts.limits;
+    this.roundTripMs = facts.roundTripMs;
+    this.maximumOpen = facts.limits.handles;
     this.#end = facts.end;
     this.hashes = this.#offers('check-file') || this.#offers('check-file-name');
   }
@@ -88,17 +112,62 @@ class SftpRemote implements Remote {
   }
 
   async ensureFolder(path: string): Promise<void> {
-    const there = await this.#stat(path);
-    if (there?.isFolder === true) return;
+    // Both at once: what is there cannot be made, and what can be made was not there. One round trip either way.
+    const [there, made] = await Promise.all([this.#stat(path), this.#makeFolder(path)]);
+    if (there?.isFolder === true || made === undefined) return;
     if (there !== undefined || path === '/') {
       throw new AppError('REMOTE_REFUSED', { detail: 'a file is where a folder must be' });
     }
     await this.ensureFolder(parentOf(path));
+    const error = await this.#makeFolder(path);
+    // Another one may have made it meanwhile; SFTP v3 has no status for that.
+    if (error !== undefined && (await this.#stat(path))?.isFolder !== true) throw error;
+  }
+
+  /** The status that refused it, if one did. */
+  async #makeFolder(path: string): Promise<RemoteStatus | undefined> {
     try {
       await this.#channel.request('MKDIR', [string(path), noAttributes], 'STATUS');
+      return undefined;
     } catch (error) {
-      // Another one may have made it meanwhile; SFTP v3 has no status for that.
-      if ((await this.#stat(path))?.isFolder !== true) throw error;
+      if (error instanceof RemoteStatus) return error;
+      throw error;
+    }
+  }
+
+  async putNew(
+    file: SmallFile,
+    path: string,
+    by: 'hash' | 'size',
+  ): Promise<SmallFileProof | undefined> {
+    const { READ, WRITE, CREAT, EXCL } = openFlags;
+    const parts = [string(path), uint32(READ | WRITE | CREAT | EXCL), noAttributes];
+    let handle: Buffer;
+    try {
+      handle = handleOf(await this.#channel.request('OPEN', parts, 'HANDLE'));
+    } catch (error) {
+      // The name is taken, the folder is missing, or it may not be read: the longer way finds out which.
+      if (error instanceof RemoteStatus && error.code === 'REMOTE_REFUSED') return undefined;
+      throw error;
+    }
+    const hashesHandles = this.#offers('check-file') || this.#offers('check-file-handle');
+    const proof = hashesHandles
+      ? 'check-file'
+      : by === 'size' && !this.hashes
+        ? 'size'
+        : 'read-back';
+    const canSync = this.#offers('fsync@openssh.com');
+    const { readBytes, writeBytes: chunkBytes } = this.#limits;
+    const how = { chunkBytes, readBytes, canSync, proof } as const;
+    try {
+      const { sizeBytes, digest } = await writeSmall(this.#channel, handle, file, how);
+      if (digest !== undefined || proof === 'size') return { sizeBytes, digest };
+      return {
+        sizeBytes,
+        digest: await this.sha256(path, sizeBytes, new AbortController().signal),
+      };
+    } catch (error) {
+      throw await this.#tellFull(error, path, file.bytes.length);
     }
   }
 
@@ -196,18 +265,11 @@ class SftpRemote implements Remote {
     return result;
   }
 
-  /** draft-ietf-secsh-filexfer-extensions §3: one SHA-256 over the range (block size 0). */
   async #checkFile(path: string, lengthBytes: number): Promise<string> {
-    const parts = [string(path), string('sha256'), uint64(0), uint64(lengthBytes), uint32(0)];
+    const parts = sha256Request(string(path), lengthBytes);
     const patience = patienceMs(lengthBytes);
     const name = 'check-file-name';
-    const fields = await this.#channel.extended(name, parts, 'EXTENDED_REPLY', patience);
-    const first = fields.string().toString('latin1');
-    const algorithm = first === 'check-file' ? fields.string().toString('latin1') : first;
-    if (algorithm !== 'sha256' || fields.left !== 32) {
-      throw new AppError('REMOTE_REFUSED', { detail: 'not a SHA-256 in the reply to check-file' });
-    }
-    return fields.take(32).toString('hex');
+    return readSha256(await this.#channel.extended(name, parts, 'EXTENDED_REPLY', patience));
   }
 
   /** OpenSSH answers a full disk with a bare FAILURE, so we ask how much room is left before we call it one. */
@@ -235,5 +297,4 @@ class SftpRemote implements Remote {
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
 
-const isMissing = (error: unknown): boolean =>
-  error instanceof RemoteStatus && error.number === statusCodes.NO_SUCH_FILE;
+const isMissing = (error: unknown): boolean => error instanceof RemoteStatus && error.isMissing;

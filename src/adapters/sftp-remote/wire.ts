@@ -26,7 +26,7 @@ export const packetTypes = {
 
 export const statusCodes = { OK: 0, EOF: 1, NO_SUCH_FILE: 2, NO_CONNECTION: 6, CONNECTION_LOST: 7 };
 
-export const openFlags = { READ: 0x01, WRITE: 0x02, CREAT: 0x08, TRUNC: 0x10 } as const;
+export const openFlags = { READ: 0x01, WRITE: 0x02, CREAT: 0x08, TRUNC: 0x10, EXCL: 0x20 } as const;
 
 /** Longest reply that is taken: a READ's data is at most 256 KB, and we never list folders. */
 const maximumFrameBytes = 512 * 1024;
@@ -126,10 +126,18 @@ export const string = (value: string | Uint8Array): Buffer => {
   return Buffer.concat([uint32(bytes.length), bytes]);
 };
 
-/** One packet, length first. */
-export function packet(type: number, parts: readonly Uint8Array[]): Buffer {
+/** One packet, length first; `comingBytes` of it are sent behind this. */
+export function packet(type: number, parts: readonly Uint8Array[], comingBytes = 0): Buffer {
   const length = parts.reduce((sum, part) => sum + part.length, 1);
-  return Buffer.concat([uint32(length), Buffer.of(type), ...parts]);
+  const bytes = Buffer.allocUnsafe(4 + length);
+  bytes.writeUInt32BE(length + comingBytes, 0);
+  bytes.writeUInt8(type, 4);
+  let at = 5;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 const hasSize = 0x1;

@@ -67,13 +67,13 @@ export interface Deliveries {
   /** The partner holds it: row, job (published → delivered), audit and receipt. False when the row was replaced meanwhile
    *  by a newer file: then that one is still owed. */
   delivered(delivery: Delivery, evidence: Evidence, lease: Lease): Promise<boolean>;
-  /** `dueAt` undefined: not tried again by itself. */
+  /** `dueAt` undefined: not tried again by itself. False as above: what was wrong is no longer what is owed. */
   failed(
     delivery: Delivery,
     code: ErrorCode,
     dueAt: number | undefined,
     lease: Lease,
-  ): Promise<void>;
+  ): Promise<boolean>;
   /** Another file that is not ours has its name. Looked at again at `dueAt`. */
   conflict(delivery: Delivery, dueAt: number, lease: Lease): Promise<void>;
   /** The local file is no longer there; deletes never travel. */

@@ -12,13 +12,35 @@ export interface RemoteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+/** A file that is in memory as a whole. */
+export interface SmallFile {
+  readonly bytes: Uint8Array;
+  readonly modifiedMs: number;
+}
+
+/** What the partner says of a file that was just written there. */
+export interface SmallFileProof {
+  readonly sizeBytes: number;
+  /** Undefined where the size alone was asked for. */
+  readonly digest: { readonly sha256: string; readonly by: 'check-file' | 'read-back' } | undefined;
+}
+
 /** One logged-in connection to a partner. Errors are AppErrors (REMOTE_*). Paths are absolute on the partner. */
 export interface Remote {
   /** The host key that was presented and that matches the pinned one, `SHA256:…`. */
   readonly hostKey: string;
   /** Does the server hash files itself (check-file-name)? Else `sha256` reads them back. */
   readonly hashes: boolean;
+  /** Of the login's last exchange: the longer it is, the more files must be under way at once. */
+  readonly roundTripMs: number;
+  /** How many files may be open there at a time. */
+  readonly maximumOpen: number;
   facts(path: string): Promise<RemoteFacts | undefined>;
+  /**
+   * Makes `path` with these bytes and this time, synced where that is offered, and proves it, in two round trips. Undefined,
+   * and nothing has changed, when it cannot be made anew: something is there, or its folder is not.
+   */
+  putNew(file: SmallFile, path: string, by: 'hash' | 'size'): Promise<SmallFileProof | undefined>;
   /** Makes a folder and what is missing above it; existing ones are fine. */
   ensureFolder(path: string): Promise<void>;
   /**

@@ -51,6 +51,12 @@ export interface Storage {
   /** In pieces, so that 10,000 names need no more memory than a hundred. Entries that vanish meanwhile are left out. */
   list(path: string): AsyncIterable<readonly DirectoryEntry[]>;
   open(path: string, how: OpenHow): Promise<OpenFile>;
+  /** All of a file of up to `mostBytes`, which are few: it is read in one go, without giving the thread back. Undefined when it
+   *  is larger; NO_SUCH_FILE when it is not there. */
+  readSmall(
+    path: string,
+    mostBytes: number,
+  ): Promise<{ readonly bytes: Uint8Array; readonly facts: FileFacts } | undefined>;
   makeFolder(path: string): Promise<void>;
   /** Makes a folder and what is missing above it. */
   ensureFolder(path: string): Promise<void>;
