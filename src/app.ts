@@ -162,12 +162,17 @@ export async function openApp(home: string): Promise<App> {
 async function examine(base: Base): Promise<readonly Finding[]> {
   const { paths, database, parts } = base;
   const { examineFiles } = await import('./adapters/examine.ts');
+  const { examineAgreement } = await import('./adapters/sql/examine-files.ts');
   const { examineDatabase } = await import('./adapters/sql/examine.ts');
   const profiles = await createProfileAdmin(parts).list();
   const used = profiles.filter((one) => one.mistake !== null && one.projects.length > 0);
   return [
     ...(await examineFiles(paths)),
     ...(await examineDatabase(database.db, () => auditFault(base))),
+    ...(await examineAgreement({
+      ...{ db: database.db, paths, site: base.config.site },
+      pause: () => parts.clock.sleep(1500, new AbortController().signal),
+    })),
     ...used.map(({ name, mistake }): Finding => ({
       check: `profile ${name}`,
       state: 'error',

@@ -29,6 +29,7 @@ export async function examineFiles(paths: InstancePaths): Promise<readonly Findi
     await modes(paths),
     ...(await keys(paths)),
     await oneFileSystem(paths),
+    ...(await leftHalf(paths)),
     await room(paths),
   ];
 }
@@ -96,6 +97,20 @@ async function oneFileSystem(paths: InstancePaths): Promise<Finding> {
         state: 'error',
         text: 'data/spool must be on the file system of data/home',
       };
+}
+
+/** A restore or a backup that was killed: nothing of an instance, but the one is in the way and the other takes room. */
+async function leftHalf({ home, spool }: InstancePaths): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  if ((await lstat(join(home, '.restoring')).catch(() => undefined)) !== undefined) {
+    const text = 'a restore was not ended here; remove the folder .restoring';
+    found.push({ check: 'restore', state: 'warning', text });
+  }
+  if ((await lstat(join(spool, 'backup')).catch(() => undefined)) !== undefined) {
+    const text = 'a backup is being made, or one was killed; the next one clears its folder away';
+    found.push({ check: 'backup', state: 'ok', text });
+  }
+  return found;
 }
 
 async function room({ data }: InstancePaths): Promise<Finding> {
