@@ -14,6 +14,7 @@
 import { AppError } from '../errors.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { ByteQueue } from './byte-queue.ts';
+import { isCutBeforePixels } from './cut-header.ts';
 import type { FileHead, Tag, WalkerEvent } from './dataset.ts';
 import { DataSetReader } from './dataset-reader.ts';
 import { isGroupLength } from './dictionary.ts';
@@ -104,7 +105,10 @@ class FileWalker implements Walker {
     if (this.#hadBulk) this.#events.push({ kind: 'trailer', dataset });
     else {
       // nothing, or nothing but group lengths: the file was cut before its first element
-      if (dataset.elements.every(({ tag }) => isGroupLength(tag))) throw this.#truncated();
+      const isEmpty = dataset.elements.every(({ tag }) => isGroupLength(tag));
+      if (isEmpty || (this.#head !== undefined && isCutBeforePixels(dataset, this.#head))) {
+        throw this.#truncated();
+      }
       this.#events.push({ kind: 'header', dataset });
       this.#events.push({ kind: 'trailer', dataset: { elements: [] } });
     }

@@ -425,17 +425,32 @@ void t.test('a cut at any place is never taken for a whole file with pixels', as
   const bytes = ctSlice({ size: 4 });
   const walked = await walkAll(whole(bytes));
   const pixelsAt = walked.bulks[0]!.bulk.offset;
+  const rowsAt = find(walked.header, 0x00280010).offset;
   for (let length = 0; length < bytes.length; length++) {
     const walker = createWalker(limits);
     try {
       walker.push(bytes.subarray(0, length));
       const events = walker.end();
-      // between two elements nothing says that more should come
-      t.ok(length <= pixelsAt && events.at(-1)?.kind === 'trailer', `cut at ${length}`);
+      // between two elements nothing says that more should come, but within the description of pixels
+      const isTold = length > rowsAt && length < pixelsAt;
+      t.ok(!isTold && length <= pixelsAt && events.at(-1)?.kind === 'trailer', `cut at ${length}`);
     } catch (error) {
       t.match(error, { code: /^DICOM_(TRUNCATED|NOT_DICOM)$/ }, `cut at ${length}`);
     }
   }
+});
+
+void t.test('a header without pixels is whole where nothing says that it goes on', async (t) => {
+  const until = (tag: number): TestFile => ({
+    elements: ctElements().filter((one) => one.tag <= tag),
+  });
+  const walked = async (file: TestFile): Promise<unknown> => outcome([dicomFile(file)]);
+  t.match(await walked(until(0x00280004)), { bulks: [] }, 'describes no pixels');
+  t.match(await walked(until(0x00280010)), /^DICOM_TRUNCATED /, 'begins to describe them');
+  t.match(await walked(until(0x00280102)), /^DICOM_TRUNCATED /, 'nearly describes them');
+  t.match(await walked(until(0x00280103)), { bulks: [] }, 'describes them');
+  const encapsulated = await walked({ ...until(0x00280103), transferSyntax: syntaxes.rle });
+  t.match(encapsulated, /^DICOM_TRUNCATED /, 'encapsulated');
 });
 
 void t.test("gzip's trailer behind a deflated dataset is checked and accepted", async (t) => {
