@@ -9,6 +9,7 @@ import { AppError } from '../core/errors.ts';
 import type { FileFacts, Storage } from '../flow/ports/storage.ts';
 import { asStorageError, calls, errnoOf, factsOf, guarded } from './storage-calls.ts';
 import type { Folders, FolderUse } from './storage-folders.ts';
+import { countClaims, refuseForeign } from './storage-links.ts';
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, COPYFILE_FICLONE } =
   fs.constants;
@@ -25,6 +26,11 @@ export interface Spool {
   publish(request: Publication): Promise<void>;
   sha256(path: string): Promise<string>;
   writeWhole(path: string, text: string): Promise<void>;
+  /**
+   * Throws NO_SUCH_FILE when the file has a name that is not ours: a hard link into the tree, which somebody planted, would
+   * open what lies outside. Claims are our own second names. `look`: the file's facts as they are now.
+   */
+  refuseForeign(look: () => Promise<fs.BigIntStats>): Promise<void>;
   /** Puts a copy (or an empty file) in the place of the regular file `at`; false when there is none. */
   replaceByCopy(at: string, isEmpty: boolean): Promise<boolean>;
 }
@@ -38,6 +44,7 @@ export async function openSpool(root: string, folders: Folders): Promise<Spool> 
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/.test(name)) throw new AppError('BAD_NAME');
     return `${home}/${area}/${name}`;
   };
+  const claims = countClaims(`${home}/claims`);
   const scratch = (): string => path('scratch', `tmp-${randomUUID()}`);
   return {
     path,
@@ -59,7 +66,9 @@ export async function openSpool(root: string, folders: Folders): Promise<Spool> 
           await folders.sync(folder);
         }),
       ),
-    replaceByCopy: (at, isEmpty) => replaceByCopy(at, isEmpty, scratch()),
+    refuseForeign: (look) => refuseForeign(claims, look),
+    replaceByCopy: (at, isEmpty) =>
+      replaceByCopy(at, isEmpty, scratch(), (fd) => refuseForeign(claims, () => calls.fstat(fd))),
   };
 }
 
@@ -154,7 +163,12 @@ async function copyOpen(at: string, fd: number, target: string): Promise<void> {
   await calls.copyFile(source, target, COPYFILE_FICLONE);
 }
 
-async function replaceByCopy(at: string, isEmpty: boolean, temporary: string): Promise<boolean> {
+async function replaceByCopy(
+  at: string,
+  isEmpty: boolean,
+  temporary: string,
+  check: (fd: number) => Promise<void>,
+): Promise<boolean> {
   const facts = await factsIfThere(at);
   if (facts?.kind !== 'file') return false;
   try {
@@ -162,6 +176,7 @@ async function replaceByCopy(at: string, isEmpty: boolean, temporary: string): P
       await writeNew(temporary, '');
     } else {
       await withOpen(at, async (fd) => {
+        await check(fd);
         await copyOpen(at, fd, temporary);
       });
       await calls.lutimes(temporary, facts.accessedMs / 1000, facts.modifiedMs / 1000);

@@ -90,7 +90,7 @@ async function factsAt(at: string): Promise<FileFacts | undefined> {
 
 type FileCalls = Pick<
   Storage,
-  'facts' | 'open' | 'readSmall' | 'removeFile' | 'rename' | 'setTimes' | 'truncate'
+  'facts' | 'open' | 'readSmall' | 'syncEntry' | 'removeFile' | 'rename' | 'setTimes' | 'truncate'
 >;
 
 function fileCalls(folders: Folders, spool: Spool): FileCalls {
@@ -116,6 +116,7 @@ function fileCalls(folders: Folders, spool: Spool): FileCalls {
 
   return {
     open,
+    syncEntry: (path) => beside(folders, path, (_at, folder) => folders.sync(folder)),
     readSmall: (path, mostBytes) => beside(folders, path, async (at) => readAtOnce(at, mostBytes)),
     facts: async (path) => {
       try {

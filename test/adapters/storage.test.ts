@@ -255,10 +255,32 @@ for (const hasProc of [true, false]) {
       t.equal((await storage.facts('p/full'))?.sizeBytes, 5);
     });
 
-    void t.test('a hard link that somebody planted is an ordinary file', async (t) => {
+    void t.test('a second name that is not ours does not open, a claim is ours', async (t) => {
       await put(storage, 'p/a/h1', 'x');
-      linkSync(join(home, 'p/a/h1'), join(home, 'p/a/h2'));
-      t.equal((await storage.facts('p/a/h2'))?.sizeBytes, 1);
+      linkSync(join(home, 'p/a/h1'), join(root, 'h2'));
+      const runs = [
+        () => storage.open('p/a/h1', how({ read: true })),
+        () => storage.open('p/a/h1', { ...forWriting, truncate: true }),
+        () => storage.open('p/a/h1', { ...forWriting, freshInode: true }),
+        () => storage.truncate('p/a/h1', 0),
+        () => storage.setTimes('p/a/h1', 0, 0),
+      ];
+      for (const run of runs) t.equal(await codeOf(run), 'NO_SUCH_FILE');
+      t.equal(readFileSync(join(root, 'h2'), 'utf8'), 'x');
+      rmSync(join(root, 'h2'));
+      const { device, inode, sizeBytes } = (await storage.facts('p/a/h1')) ?? {};
+      const expect = { device: device ?? '', inode: inode ?? '', sizeBytes: sizeBytes ?? 0 };
+      const opens = async (): Promise<void> => {
+        const file = await storage.open('p/a/h1', how({ read: true }));
+        t.equal(Buffer.from(await file.read(0, 9)).toString(), 'x');
+        await file.close();
+      };
+      const many = Promise.all(Array.from({ length: 20 }, opens));
+      await storage.claim('p/a/h1', 'h1', expect);
+      await Promise.all(Array.from({ length: 20 }, opens));
+      await storage.dropSpool('claims', 'h1');
+      await many;
+      await opens();
     });
   });
 }

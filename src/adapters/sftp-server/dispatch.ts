@@ -97,12 +97,22 @@ function twoPaths(
   );
 }
 
+/** A handle may be gone because the account has ended: that is what the client should hear. */
+function reasonOf({ context }: Desk, error: unknown): unknown {
+  try {
+    context.principal();
+    return error;
+  } catch (ended) {
+    return ended instanceof AppError && ended.code === 'ACCOUNT_EXPIRED' ? ended : error;
+  }
+}
+
 /** What `find` finds, or undefined when it threw, which is answered then. */
 function found<T>(desk: Desk, id: number, find: () => T): T | undefined {
   try {
     return find();
   } catch (error) {
-    desk.send(encodeFailure(id, asFailure(error, desk.context.log, 'handle')));
+    desk.send(encodeFailure(id, asFailure(reasonOf(desk, error), desk.context.log, 'handle')));
     return undefined;
   }
 }
