@@ -1,18 +1,22 @@
-// `npm run fuzz [-- dicom|zip|deid] [--seconds N] [--seed S]`: breaks files at random until the time is over. Anything but a
+// `npm run fuzz [-- dicom|zip|deid|sftp] [--seconds N] [--seed S]`: breaks files, or what SFTP clients send, at random until
+// the time is over. Anything but a
 // clean file or a typed refusal ends it with exit 1 and the seed that repeats the case. Each target runs in a thread of
 // its own with little memory, so that an endless loop or a bomb is noticed too.
 
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
+import { startSftpFuzz } from '../test/support/fuzz-sftp.ts';
 import {
   longestMs,
   seedsFor,
-  targets,
+  targets as fileTargets,
   tryOne,
   type Failure,
-  type Target,
 } from '../test/support/fuzz.ts';
+
+const targets = [...fileTargets, 'sftp'] as const;
+type Target = (typeof targets)[number];
 
 interface Order {
   readonly target: Target;
@@ -27,17 +31,30 @@ type Message =
 
 async function work({ target, firstSeed, seconds, once }: Order): Promise<void> {
   const tell = (message: Message): void => parentPort?.postMessage(message);
-  const seeds = seedsFor(target, true);
+  const fuzz = await prepare(target);
   const until = once ? 0 : Date.now() + seconds * 1000;
   let count = 0;
   let failure: Failure | undefined;
   do {
     const seed = (firstSeed + count) >>> 0;
     tell({ kind: 'trying', seed });
-    failure = await tryOne(target, seeds, seed);
+    failure = await fuzz.tryIt(seed);
     count += 1;
   } while (failure === undefined && Date.now() < until);
+  await fuzz.end();
   tell({ kind: 'done', count, failure });
+}
+
+async function prepare(target: Target): Promise<{
+  tryIt(seed: number): Promise<Failure | undefined>;
+  end(): Promise<void>;
+}> {
+  if (target === 'sftp') {
+    const fuzz = await startSftpFuzz();
+    return { tryIt: (seed) => fuzz.tryOne(seed), end: () => fuzz.close() };
+  }
+  const seeds = seedsFor(target, true);
+  return { tryIt: (seed) => tryOne(target, seeds, seed), end: async () => undefined };
 }
 
 /** Resolves to what went wrong. */
@@ -62,7 +79,7 @@ async function fuzz(order: Order): Promise<Failure | undefined> {
       last = Date.now();
       if (message.kind === 'trying') ({ seed } = message);
       else {
-        process.stdout.write(`${order.target}: ${message.count} files\n`);
+        process.stdout.write(`${order.target}: ${message.count} tries\n`);
         end(message.failure);
       }
     });
@@ -77,7 +94,7 @@ async function main(): Promise<number> {
   const wanted = targets.filter((one) => positionals.length === 0 || positionals.includes(one));
   const seconds = Number(values.seconds) / Math.max(1, wanted.length);
   if (wanted.length === 0 || !(seconds > 0)) {
-    process.stderr.write('usage: npm run fuzz [-- dicom|zip|deid] [--seconds N] [--seed S]\n');
+    process.stderr.write('usage: npm run fuzz [-- dicom|zip|deid|sftp] [--seconds N] [--seed S]\n');
     return 2;
   }
   const once = values.seed !== undefined;
