@@ -1,8 +1,8 @@
 // `clubhouse crosswalk`: who is behind which subject code. What is exported is the very thing that everything else hides.
 
-import { parse } from 'csv-parse/sync';
 import { AppError } from '../../core/errors.ts';
 import { onApp, readInput, type Noun } from '../context.ts';
+import { cellOf, readSheet } from '../spreadsheet.ts';
 import { iso, isTerminal, print, printData, printJson, warn } from '../output.ts';
 
 const project = { type: 'string', demandOption: true, requiresArg: true } as const;
@@ -41,7 +41,7 @@ export const crosswalkCommand: Noun = {
             .option('project', project)
             .example('$0 crosswalk import codes.csv --project brain', ''),
         onApp(async (app, args) => {
-          const rows = readRows((await readInput(args.file)).toString('utf8'));
+          const rows = readRows(await readInput(args.file));
           const { added, unchanged } = await app.crosswalk.import(args.project, rows);
           print(
             `Added ${added} codes to project ${args.project}; ${unchanged} were there already.`,
@@ -55,23 +55,21 @@ export const crosswalkCommand: Noun = {
 const cell = (text: string): string =>
   `"${text.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 
-function readRows(text: string): { patientID: string; issuer: string; code: string }[] {
-  let rows: Record<string, string>[];
-  try {
-    rows = parse(text, {
-      bom: true,
-      columns: (heads: string[]) => heads.map((head) => head.trim().toLowerCase()),
-      skip_empty_lines: true,
-    });
-  } catch {
-    // The library's own message quotes the line, which names a patient.
-    throw new AppError('BAD_INPUT', { detail: 'the file is not CSV with a head line' });
-  }
-  return rows.map((row, index) => {
-    const { patientid, issuer = '', code } = row;
-    if (!patientid || !code) {
-      throw new AppError('BAD_INPUT', { detail: `row ${index + 1} has no patientID or no code` });
+function readRows(bytes: Uint8Array): { patientID: string; issuer: string; code: string }[] {
+  return readSheet(bytes).map((row) => {
+    const patientID = cellOf(row, [
+      'patientid',
+      'patient id',
+      'id',
+      '患者id',
+      '患者编号',
+      '病人id',
+      '病历号',
+    ]);
+    const code = cellOf(row, ['code', 'subject code', '编码', '受试者编号', '代码']);
+    if (patientID === undefined || code === undefined) {
+      throw new AppError('BAD_INPUT', { detail: `row ${row.line} has no patientID or no code` });
     }
-    return { patientID: patientid, issuer, code: code.trim() };
+    return { patientID, issuer: cellOf(row, ['issuer', '发布者']) ?? '', code };
   });
 }

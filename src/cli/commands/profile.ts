@@ -60,13 +60,24 @@ export const profileCommand: Noun = {
           print(
             `extends ${profile.bases.join(' → ') || 'nothing'}; options ${profile.options.join(', ') || 'none'}`,
           );
+          const { subject, dates } = profile;
+          print(
+            `subject ${subject.code}, prefix ${subject.prefix || 'none'}, issuer ${subject.issuer || 'none'}; ` +
+              `dates moved in ${dates.wholeWeeks ? 'whole weeks' : 'days'}`,
+          );
           print(
             `burnedIn ${profile.burnedIn}; noPatientId ${profile.noPatientId}; otherFiles ` +
               `${profile.otherFiles}; names ${profile.names}; onExclusion ${profile.onExclusion}`,
           );
           return printTable(
             ['TAG', 'ATTRIBUTE', 'ACTION', 'WHEN', 'FROM'],
-            attributes.map((one) => [one.tag, one.keyword, one.action, one.when, one.origin]),
+            attributes.map((one) => [
+              one.tag,
+              one.keyword,
+              one.value === '' ? one.action : `${one.action} "${one.value}"`,
+              one.when,
+              one.origin,
+            ]),
             'No attributes.',
           );
         }),
@@ -88,7 +99,7 @@ export const profileCommand: Noun = {
       )
       .command(
         'import <file>',
-        'Make a profile from a field list (CSV with tag or keyword, action, value)',
+        'Make a profile from a field list (CSV with tag or keyword, action, value; creator, when)',
         (a) =>
           a
             .positional('file', { type: 'string', demandOption: true })
@@ -99,7 +110,7 @@ export const profileCommand: Noun = {
             })
             .example('$0 profile import fields.csv --name brain', ''),
         onApp(async (app, args) => {
-          const rows = readFieldList((await readInput(args.file)).toString('utf8'));
+          const rows = readFieldList(await readInput(args.file));
           const name = args.name ?? stem(args.file);
           const changed = await app.profiles.keep(name, profileFromRows(rows), undefined);
           const what = changed ? 'Made' : 'It was there already:';

@@ -4,7 +4,7 @@
 //   Modality != US           none of the values is US (also where there is none)
 //   SeriesDescription contains DOSE
 //   PatientAge exists        PatientAge absent
-// joined by `and`. Letters' case and outer blanks do not count.
+// joined by `and`; a value with that word in it stands in quotes. Letters' case and outer blanks do not count.
 
 import type { DataSet, Tag } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
@@ -22,13 +22,29 @@ export type Condition = readonly Test[];
 /** The condition, or what is wrong with it. */
 export function parseCondition(text: string): Condition | string {
   const tests: Test[] = [];
-  for (const part of text.split(/\s+and\s+/i)) {
-    const test = parseTest(part.trim());
+  // a value in quotes may hold the word
+  for (const part of text.match(/(?:"[^"]*"|'[^']*'|(?!\s+and\s)[^])+/gi) ?? ['']) {
+    const test = parseTest(part.replace(/^\s*and\s+/i, '').trim());
     if (typeof test === 'string') return test;
     tests.push(test);
   }
-  return tests;
+  const clash = tests.find((one) => tests.some((other) => excludes(one, other)));
+  if (clash === undefined) return tests;
+  return `the condition can never hold: it asks two things of ${nameOf(clash.tag)} that exclude each other`;
 }
+
+/** Can no file meet both? */
+function excludes(one: Test, other: Test): boolean {
+  if (one.tag !== other.tag) return false;
+  if (one.is === 'absent') return ['=', 'contains', 'exists'].includes(other.is);
+  if (one.is !== '=' || !('value' in other)) return false;
+  const isSingle = lookup(one.tag)?.vm === '1';
+  if (other.is === '!=') return one.value === other.value;
+  return isSingle && other.is === '=' && one.value !== other.value;
+}
+
+const nameOf = (tag: Tag): string =>
+  lookup(tag)?.keyword ?? formatPattern({ tag, mask: 0xffffffff });
 
 function parseTest(text: string): Test | string {
   const match =
@@ -75,7 +91,8 @@ export function holds(condition: Condition, header: DataSet): boolean {
 export const formatCondition = (condition: Condition): string =>
   condition
     .map((test) => {
-      const name = lookup(test.tag)?.keyword ?? formatPattern({ tag: test.tag, mask: 0xffffffff });
-      return 'value' in test ? `${name} ${test.is} ${test.value}` : `${name} ${test.is}`;
+      const name = nameOf(test.tag);
+      if (!('value' in test)) return `${name} ${test.is}`;
+      return `${name} ${test.is} ${/\band\b/i.test(test.value) ? `"${test.value}"` : test.value}`;
     })
     .join(' and ');

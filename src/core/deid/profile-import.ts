@@ -12,8 +12,20 @@ export interface ImportRow {
   readonly tag: string;
   readonly action: string;
   readonly value?: string | undefined;
+  /** Whose private attribute it is; without it a private tag is refused. */
+  readonly creator?: string | undefined;
+  /** A condition, as in a rule. */
+  readonly when?: string | undefined;
   /** As in the CSV, from 1; for messages. */
   readonly line: number;
+}
+
+interface ImportRule {
+  readonly tag: string;
+  readonly creator?: string;
+  readonly action: RuleAction;
+  readonly value?: string;
+  readonly when?: string;
 }
 
 /** Words that lists really use. */
@@ -31,24 +43,48 @@ const synonyms: Readonly<Record<string, RuleAction>> = {
   u: 'hash-uid',
   x: 'remove',
   z: 'empty',
+  保留: 'keep',
+  不变: 'keep',
+  删除: 'remove',
+  移除: 'remove',
+  清空: 'empty',
+  置空: 'empty',
+  替换: 'replace',
+  假名: 'pseudonym',
+  假名化: 'pseudonym',
+  编码替换: 'pseudonym',
+  哈希: 'hash-uid',
+  散列: 'hash-uid',
+  平移: 'shift-date',
+  偏移: 'shift-date',
+  日期偏移: 'shift-date',
+  清洗: 'clean',
+  清理: 'clean',
+  扣留: 'hold',
+  暂停: 'hold',
 };
 
 /**
- * The YAML of a profile that extends `basic` with one rule a row. Of several rows for one attribute the last wins.
- * Throws PROFILE_INVALID naming the row.
+ * The YAML of a profile that extends `basic` with one rule a row. Of several rows for one attribute, creator and condition the
+ * last wins. Throws PROFILE_INVALID naming the row.
  */
 export function profileFromRows(rows: readonly ImportRow[], base = 'basic'): string {
-  const rules = new Map<string, { tag: string; action: RuleAction; value?: string }>();
+  const rules = new Map<string, ImportRule>();
   for (const row of rows) {
     const rule = ruleOf(row);
-    rules.delete(rule.tag);
-    rules.set(rule.tag, rule);
     check(rule, row.line);
+    const key = JSON.stringify([rule.tag, rule.creator, rule.when]);
+    rules.delete(key);
+    rules.set(key, rule);
   }
-  return stringify({ extends: base, rules: [...rules.values()] }, { lineWidth: 0 });
+  // those without a condition first: a later one that always holds would overrule them
+  const all = [...rules.values()].sort(
+    (a, b) => Number(a.when !== undefined) - Number(b.when !== undefined),
+  );
+  return stringify({ extends: base, rules: all }, { lineWidth: 0 });
 }
 
-function ruleOf(row: ImportRow): { tag: string; action: RuleAction; value?: string } {
+function ruleOf(row: ImportRow): ImportRule {
   const word = row.action.trim().toLowerCase();
   const action = (ruleActions as readonly string[]).includes(word)
     ? (word as RuleAction)
@@ -59,18 +95,22 @@ function ruleOf(row: ImportRow): { tag: string; action: RuleAction; value?: stri
   const tag = row.tag.trim();
   const pattern = parseTagPattern(tag);
   if (pattern === undefined) throw rowError(row.line, 'not a keyword or tag of the standard');
-  const digits = /^[\dA-Fa-fx]{8}$/.test(tag) ? `(${tag.slice(0, 4)},${tag.slice(4)})` : tag;
+  const digits = /^\(?([\dA-Fa-fx]{4})[, ]*([\dA-Fa-fx]{4})\)?$/.exec(tag);
   const value = row.value?.trim() ?? '';
-  return value === '' || action !== 'replace'
-    ? { tag: digits, action }
-    : { tag: digits, action, value };
+  return {
+    ...(row.creator === undefined ? {} : { creator: row.creator }),
+    tag: digits === null ? tag : `(${digits[1]},${digits[2]})`,
+    action,
+    ...(value === '' || action !== 'replace' ? {} : { value }),
+    ...(row.when === undefined ? {} : { when: row.when }),
+  };
 }
 
 const rowError = (line: number, what: string): AppError =>
   new AppError('PROFILE_INVALID', { detail: `row ${line}: ${what}` });
 
 /** What a rule by itself can get wrong is told with its row rather than with a line of YAML nobody has seen. */
-function check(rule: { tag: string; action: RuleAction; value?: string }, line: number): void {
+function check(rule: ImportRule, line: number): void {
   try {
     compileProfile(stringify({ rules: [rule] }), 'row', () => undefined);
   } catch (error) {

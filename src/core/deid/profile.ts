@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Option } from './options.ts';
+import { refuseUnreachable } from './profile-reach.ts';
 import { compileRule, refuseDeadRules, type ProfileRule } from './profile-rules.ts';
 import { profileError, readProfile, type ProfileSource } from './profile-source.ts';
 
@@ -70,7 +71,7 @@ function compile(
   });
   refuseDeadRules(rules, name, (index) => lineOf(['rules', index]));
   const options = mergeOptions(source, base, name, lineOf(['options']));
-  return Object.freeze({
+  const profile: Profile = Object.freeze({
     name,
     bases: base === foundation ? [] : [base.name, ...base.bases],
     options,
@@ -87,6 +88,8 @@ function compile(
     onExclusion: source.onExclusion ?? base.onExclusion,
     rules: [...base.rules, ...rules],
   });
+  refuseUnreachable(profile, rules, (index) => lineOf(['rules', index]));
+  return profile;
 }
 
 function baseOf(

@@ -110,8 +110,13 @@ function actionOf(row: PreviewRow, actions: ActionCounts): string {
   if (row.change === 'kept') return 'keep';
   if (row.change === 'added') return 'add';
   const kinds = Object.keys(actions[row.tag.slice(-'(gggg,eeee)'.length)] ?? {});
-  if (kinds.length > 0) return kinds.join(', ');
-  return row.change === 'removed' ? 'remove' : 'replace';
+  // counts are by tag: what else happened to it stands at another place
+  if (row.change === 'removed')
+    return kinds.includes('remove')
+      ? 'remove'
+      : (kinds.find((kind) => kind === 'clean') ?? 'remove');
+  const changes = kinds.filter((kind) => kind !== 'remove');
+  return changes.length > 0 ? changes.join(', ') : 'replace';
 }
 
 const nowhere: Encryptor = {

@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { makeDeidTables } from '../../../scripts/gen-deid-table.ts';
+import { readFieldList } from '../../../src/cli/field-list.ts';
+import { formatCondition, parseCondition } from '../../../src/core/deid/condition.ts';
 import { createPolicy } from '../../../src/core/deid/policy.ts';
 import { describeProfile } from '../../../src/core/deid/profile-describe.ts';
 import { profileFromRows } from '../../../src/core/deid/profile-import.ts';
@@ -14,6 +16,7 @@ import { lookup, tagOfKeyword } from '../../../src/core/dicom/dictionary.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import { packageRoot } from '../../../src/package-root.ts';
 import { profileOf, shipped } from '../../support/deid.ts';
+import { gb18030 } from '../../support/dicom.ts';
 
 void t.test('the example of the contract compiles', async (t) => {
   const profile = profileOf(`
@@ -222,6 +225,32 @@ const mistakes: readonly { name: string; yaml: string; line: number; says: RegEx
     says: /never fire/,
   },
   {
+    name: 'a rule in a sequence that goes',
+    yaml: 'rules:\n  - { path: RequestAttributesSequence/ScheduledProcedureStepID, action: keep }\n',
+    line: 2,
+    says: /never fire: RequestAttributesSequence gets "remove" \(PS3.15 E.1-1\)/,
+  },
+  {
+    name: 'a rule in a sequence that an own rule takes away',
+    yaml: 'rules:\n  - { tag: ContentSequence, action: empty }\n  - { path: "*/ContentSequence/TextValue", action: clean }\n',
+    line: 3,
+    says: /never fire: ContentSequence gets "empty" \(test line 2\)/,
+  },
+  {
+    name: 'a condition on two values of one',
+    yaml: rule('{ tag: PatientAge, action: keep, when: "Modality = MR and Modality = CT" }'),
+    line: 3,
+    says: /never hold: it asks two things of Modality/,
+  },
+  {
+    name: 'a condition on what is absent and has a value',
+    yaml: rule(
+      '{ tag: PatientAge, action: keep, when: "StationName absent and StationName contains A" }',
+    ),
+    line: 3,
+    says: /never hold/,
+  },
+  {
     name: 'a private rule under its whole creator',
     yaml: 'rules:\n  - { creator: ACME, tag: "(0029,xx10)", action: keep }\n  - { creator: ACME, action: remove }\n',
     line: 2,
@@ -242,6 +271,103 @@ for (const { name, yaml, line, says } of mistakes) {
     }
   });
 }
+
+const passes: readonly { name: string; yaml: string }[] = [
+  {
+    name: 'a sequence that its own rule keeps',
+    yaml: 'rules: [{ tag: RequestAttributesSequence, action: keep }, { path: RequestAttributesSequence/ScheduledProcedureStepID, action: keep }]',
+  },
+  {
+    name: 'a sequence that stays under a condition',
+    yaml: 'rules: [{ tag: RequestAttributesSequence, action: keep, when: "Modality = MR" }, { path: RequestAttributesSequence/ScheduledProcedureStepID, action: keep }]',
+  },
+  {
+    name: 'a sequence that the table keeps',
+    yaml: 'rules: [{ path: "*/ContentSequence/TextValue", action: clean }]',
+  },
+  {
+    name: 'two of several values',
+    yaml: 'rules: [{ tag: PatientAge, action: keep, when: "ImageType = ORIGINAL and ImageType = PRIMARY" }]',
+  },
+];
+for (const { name, yaml } of passes) {
+  void t.test(`compiles: ${name}`, async (t) => {
+    t.ok(profileOf(yaml).rules.length > 0);
+  });
+}
+
+void t.test('a value in quotes may hold the word and', async (t) => {
+  const when = parseCondition('Manufacturer = "Smith and Nephew" and Modality = CT');
+  t.match(when, [
+    { is: '=', value: 'SMITH AND NEPHEW' },
+    { is: '=', value: 'CT' },
+  ]);
+  t.equal(
+    typeof when === 'string' ? when : formatCondition(when),
+    'Manufacturer = "SMITH AND NEPHEW" and Modality = CT',
+  );
+});
+
+const sheets: readonly { name: string; bytes: Uint8Array; want: readonly object[] }[] = [
+  {
+    name: "Excel's semicolons with a mark",
+    bytes: Buffer.from(
+      '\ufeffTag;Action;Value\r\nPatientAge;keep;\r\n;;\r\n00081030;replace;"BRAIN; MRI"\r\n',
+    ),
+    want: [
+      { tag: 'PatientAge', action: 'keep', line: 2 },
+      { tag: '00081030', action: 'replace', value: 'BRAIN; MRI', line: 4 },
+    ],
+  },
+  {
+    name: 'GBK with Chinese words',
+    bytes: gb18030(
+      '字段,动作,值,说明\r\nPatientAge,保留,,年龄\r\nStudyDescription,替换,BRAIN,检查描述\r\nPatientComments,删除,,备注 ',
+    ),
+    want: [
+      { tag: 'PatientAge', action: '保留' },
+      { tag: 'StudyDescription', action: '替换', value: 'BRAIN' },
+      { tag: 'PatientComments', action: '删除' },
+    ],
+  },
+  {
+    name: 'UTF-16 with tabs',
+    bytes: Buffer.from('\ufefftag\tkeyword\taction\n\tPatientAge\tkeep\n', 'utf16le'),
+    want: [{ tag: 'PatientAge', action: 'keep' }],
+  },
+  {
+    name: 'private attributes and conditions',
+    bytes: Buffer.from('tag,action,value,creator,when\n"(0029,xx10)",keep,,ACME,Modality = MR\n'),
+    want: [{ tag: '(0029,xx10)', action: 'keep', creator: 'ACME', when: 'Modality = MR' }],
+  },
+];
+for (const { name, bytes, want } of sheets) {
+  void t.test(`reads a field list: ${name}`, async (t) => {
+    const rows = readFieldList(bytes);
+    t.match(rows, want);
+    t.equal(rows.length, want.length);
+    t.equal(profileOf(profileFromRows(rows)).rules.length, want.length, 'and it becomes a profile');
+  });
+}
+
+void t.test(
+  'a field list without its columns is refused with the line and without its words',
+  async (t) => {
+    for (const text of [
+      'MRN12345 SECRET\n1\n',
+      'tag,action\nPatientAge,\n',
+      'tag,action\n"PatientAge,keep\n',
+    ]) {
+      try {
+        readFieldList(Buffer.from(text));
+        t.fail('it was taken');
+      } catch (error) {
+        t.match(error, { code: 'BAD_INPUT' });
+        t.notMatch((error as AppError).detail, /SECRET/);
+      }
+    }
+  },
+);
 
 void t.test('profiles that extend each other in a circle are refused', async (t) => {
   const circle = (name: string) => ({ name, yaml: `extends: ${name === 'a' ? 'b' : 'a'}` });
