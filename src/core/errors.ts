@@ -175,6 +175,16 @@ export const errorCodes = {
     status: 'FAILURE',
     text: 'What arrived at the partner is not what was sent; it is sent again',
   },
+  REMOTE_RECEIPT: {
+    retry: true,
+    status: 'FAILURE',
+    text: 'The partner gave no receipt for the file, or not one that its pinned host key signed; it is asked again',
+  },
+  REMOTE_WINDOW: {
+    retry: true,
+    status: 'FAILURE',
+    text: "The partner's time window is closed; sending goes on when it opens",
+  },
   REMOTE_CONFLICT: {
     retry: false,
     status: 'FAILURE',

@@ -102,7 +102,7 @@ async function pushAndSettle(
     landed();
     switch (outcome.kind) {
       case 'delivered':
-        if (await deliveries.delivered(delivery, outcome.evidence, lease)) count.delivered += 1;
+        if (await deliveries.delivered(delivery, outcome.proof, lease)) count.delivered += 1;
         return;
       case 'conflict':
         count.failed += 1;

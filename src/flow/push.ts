@@ -2,9 +2,10 @@
 // true prefix, synced, proven by size and SHA-256, then renamed. Every step may be repeated after a cut at any byte.
 
 import { createHash } from 'node:crypto';
+import type { DeliveryReceipt } from '../core/delivery-receipt.ts';
 import { AppError } from '../core/errors.ts';
 import { sharedFolder } from '../core/tree.ts';
-import type { Delivery, Evidence } from './ports/deliveries.ts';
+import type { Delivery, Evidence, Proof } from './ports/deliveries.ts';
 import type { Verify } from './ports/partners.ts';
 import type { Remote, RemoteFacts } from './ports/replication.ts';
 import type { OpenFile, Storage } from './ports/storage.ts';
@@ -19,7 +20,7 @@ export interface PushParts {
 }
 
 export type PushOutcome =
-  | { readonly kind: 'delivered'; readonly evidence: Evidence }
+  | { readonly kind: 'delivered'; readonly proof: Proof }
   /** The partner holds another file under this name, and it is none that we ever published. */
   | { readonly kind: 'conflict' }
   /** The local file is no longer there. */
@@ -121,8 +122,7 @@ async function pushOpen(
       // A touch alone changes nothing, but only a proof by digest can tell that from a write.
       if (evidence === 'size') throw new AppError('SOURCE_CHANGED');
     }
-    await remote.replace(temporary, target);
-    return { kind: 'delivered', evidence };
+    return await rename(parts, delivery, { temporary, target, evidence });
   } catch (error) {
     const isWrong =
       error instanceof AppError &&
@@ -167,8 +167,7 @@ async function pushSmall(
   if (there !== undefined || !isWhole) await remote.remove(temporary);
   if (there !== undefined) return undefined;
   if (!isWhole) throw new AppError('REMOTE_MISMATCH', { detail: 'SHA-256' });
-  await remote.replace(temporary, target);
-  return { kind: 'delivered', evidence: proof.digest?.by ?? 'size' };
+  return rename(parts, delivery, { temporary, target, evidence: proof.digest?.by ?? 'size' });
 }
 
 /** Waits for both, then throws what went wrong first in the list. */
@@ -179,19 +178,57 @@ async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<readon
   return [a.value, b.value];
 }
 
+type PlainEvidence = Exclude<Evidence, 'receipt'>;
+
+/** Gives the file its final name, and asks in the same breath for the partner's receipt of it. */
+async function rename(
+  parts: PushParts,
+  delivery: Delivery,
+  what: {
+    readonly temporary: string;
+    readonly target: string;
+    readonly evidence: PlainEvidence;
+  },
+): Promise<PushOutcome> {
+  const { remote } = parts;
+  const { temporary, target, evidence } = what;
+  const [, receipt] = await both(
+    remote.replace(temporary, target),
+    askReceipt(parts, delivery, target),
+  );
+  return { kind: 'delivered', proof: proofOf(remote, receipt, evidence) };
+}
+
+const askReceipt = (
+  { remote, site }: PushParts,
+  { partner, sizeBytes, sha256 }: Delivery,
+  path: string,
+): Promise<DeliveryReceipt | undefined> =>
+  remote.receipt({ from: site, to: partner, path, sizeBytes, sha256 });
+
+const proofOf = (
+  { hostKey }: Remote,
+  receipt: DeliveryReceipt | undefined,
+  evidence: PlainEvidence,
+): Proof => (receipt === undefined ? { evidence } : { evidence: 'receipt', receipt, hostKey });
+
 /** What lies under the final name already: our file, an earlier one of ours, or a stranger's. */
 async function judge(
-  { remote }: PushParts,
+  parts: PushParts,
   delivery: Delivery,
   target: string,
   there: RemoteFacts,
   signal: AbortSignal,
 ): Promise<PushOutcome | 'replace'> {
+  const { remote } = parts;
   if (there.kind === 'folder') return { kind: 'conflict' };
   const isCandidate = there.sizeBytes === delivery.sizeBytes || delivery.previousSha256.length > 0;
   if (!isCandidate) return { kind: 'conflict' };
   const found = await remote.sha256(target, there.sizeBytes, signal);
-  if (found.sha256 === delivery.sha256) return { kind: 'delivered', evidence: found.by };
+  if (found.sha256 === delivery.sha256) {
+    const receipt = await askReceipt(parts, delivery, target);
+    return { kind: 'delivered', proof: proofOf(remote, receipt, found.by) };
+  }
   return delivery.previousSha256.includes(found.sha256) ? 'replace' : { kind: 'conflict' };
 }
 
@@ -223,7 +260,7 @@ async function prove(
   temporary: string,
   arrivedBytes: number,
   signal: AbortSignal,
-): Promise<Evidence> {
+): Promise<PlainEvidence> {
   if (arrivedBytes !== delivery.sizeBytes) {
     throw new AppError('REMOTE_MISMATCH', { detail: 'size', at: arrivedBytes });
   }

@@ -132,7 +132,7 @@ function aboutJob(site: string, facts: ReceiptFacts, job: JobFacts): readonly st
       return [
         `State: delivered on ${time(job.deliveredAt ?? facts.updatedAt)}.`,
         ...published,
-        `Arrival proven by: ${evidenceText(job.evidence)}`,
+        `Arrival proven by: ${evidenceText(job)}`,
         ...leftOut,
       ];
     default:
@@ -159,7 +159,10 @@ const texts: Readonly<Record<string, string>> = {
 
 const explain = (reason: string): string => `${texts[reason] ?? reason} [${reason}]`;
 
-function evidenceText(evidence: string | undefined): string {
+function evidenceText({ evidence, signedBy }: JobFacts): string {
+  if (evidence === 'receipt') {
+    return `a receipt that the partner signed with its host key ${signedBy ?? ''}.`;
+  }
   if (evidence === 'check-file') return "the SHA-256 that the partner's server computed.";
   if (evidence === 'read-back') return 'reading the file back and comparing its SHA-256.';
   if (evidence === 'size') return 'its size alone, as this partner is set.';

@@ -87,7 +87,7 @@ void t.test('status counts by partner and lists what is in trouble', async (t) =
   if (lease === undefined || a === undefined || b === undefined || c === undefined) {
     throw new Error('nothing due');
   }
-  t.equal(await deliveries.delivered(a, 'check-file', lease), true);
+  t.equal(await deliveries.delivered(a, { evidence: 'check-file' }, lease), true);
   await deliveries.failed(b, 'REMOTE_REFUSED', site.clock.now() + 5, lease);
   await deliveries.conflict(c, site.clock.now() + 5, lease);
   t.same(await deliveries.counts(), [
@@ -194,7 +194,11 @@ void t.test(
     const due = await deliveries.due('UMHS', site.clock.now(), 10);
     const settled = await Promise.allSettled(
       due.map((delivery, index) =>
-        deliveries.delivered(delivery, 'check-file', index === 2 ? { ...lease, fence: 99 } : lease),
+        deliveries.delivered(
+          delivery,
+          { evidence: 'check-file' },
+          index === 2 ? { ...lease, fence: 99 } : lease,
+        ),
       ),
     );
     t.same(

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { deliveryOf } from '../../src/adapters/sql/delivery-of.ts';
 import { recordPending } from '../../src/adapters/sql/record-pending.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -62,37 +63,35 @@ void t.test(
   'cut at any call, a file is delivered exactly once and leaves nothing behind',
   async (t) => {
     for (const breaks of ['before', 'after'] as const) {
-      for (const hashes of [true, false]) {
-        await t.test(
-          `${breaks} the effect, ${hashes ? 'with' : 'without'} check-file`,
-          async (t) => {
-            const { site, partner, pass } = await scene(t);
-            partner.hashes = hashes;
-            partner.breaks = breaks;
-            let tries = 0;
-            for (let at = 1; ; at += 1) {
-              const path = `gpg-alice/${at}.gpg`;
-              const bytes = Buffer.from(`file number ${at}, long enough to be cut in two`);
-              await site.publish(path, bytes);
-              partner.breakAt = at;
-              const first = await pass();
-              const wasCut = partner.breakAt === undefined;
-              partner.breakAt = undefined;
-              if (wasCut) {
-                t.match(first, { delivered: 0, code: 'REMOTE_UNREACHABLE' }, `cut at call ${at}`);
-                t.match(await site.delivery(path), { state: 'pending', attempts: 0 });
-                t.match(await pass(), { delivered: 1, failed: 0, code: undefined });
-              }
-              t.ok(partner.files.get(there(path))?.bytes.equals(bytes));
-              t.equal((await site.delivery(path)).state, 'delivered');
-              tries += 1;
-              if (!wasCut) break;
+      for (const proof of ['receipt', 'check-file', 'read-back'] as const) {
+        await t.test(`${breaks} the effect, proven by ${proof}`, async (t) => {
+          const { site, partner, pass } = await scene(t);
+          partner.hashes = proof !== 'read-back';
+          partner.signs = proof === 'receipt';
+          partner.breaks = breaks;
+          let tries = 0;
+          for (let at = 1; ; at += 1) {
+            const path = `gpg-alice/${at}.gpg`;
+            const bytes = Buffer.from(`file number ${at}, long enough to be cut in two`);
+            await site.publish(path, bytes);
+            partner.breakAt = at;
+            const first = await pass();
+            const wasCut = partner.breakAt === undefined;
+            partner.breakAt = undefined;
+            if (wasCut) {
+              t.match(first, { delivered: 0, code: 'REMOTE_UNREACHABLE' }, `cut at call ${at}`);
+              t.match(await site.delivery(path), { state: 'pending', attempts: 0 });
+              t.match(await pass(), { delivered: 1, failed: 0, code: undefined });
             }
-            t.ok(tries > 5, `${tries} places to be cut at`);
-            t.same(partner.temporaryFiles(), []);
-            t.equal((await site.actions()).filter((a) => a === 'file.delivered').length, tries);
-          },
-        );
+            t.ok(partner.files.get(there(path))?.bytes.equals(bytes));
+            t.match(await site.delivery(path), { state: 'delivered', evidence: proof });
+            tries += 1;
+            if (!wasCut) break;
+          }
+          t.ok(tries > 5, `${tries} places to be cut at`);
+          t.same(partner.temporaryFiles(), []);
+          t.equal((await site.actions()).filter((a) => a === 'file.delivered').length, tries);
+        });
       }
     }
   },
@@ -204,6 +203,39 @@ void t.test('a file that was removed here is not sent, and nothing is removed th
   t.same([...partner.files.keys()], [there('notes.txt')]);
   t.equal((await site.delivery('later.txt')).state, 'gone');
   t.equal((await site.delivery('notes.txt')).state, 'delivered');
+});
+
+void t.test('a signed receipt is kept with the delivery, and its lack is told', async (t) => {
+  const { site, partner, pass } = await scene(t);
+  partner.signs = true;
+  partner.refusals.set('receipt', 'REMOTE_RECEIPT');
+  const job = await site.publish(sealed, one);
+  const db = site.database.db;
+  const receipts = () => db.selectFrom('delivery_receipt').selectAll().execute();
+  t.match(await pass(), { delivered: 0, failed: 1, code: undefined });
+  t.match(await site.delivery(sealed), { state: 'failed', reason: 'REMOTE_RECEIPT' });
+  t.same(await receipts(), []);
+  site.clock.at += 60_000;
+  t.match(await pass(), { delivered: 1, failed: 0 }, 'it is asked again, not sent again');
+  t.equal(partner.calls.filter((call) => call === 'put').length, 1);
+  t.match(await receipts(), [{ sha256: digest(one), hostKey: 'SHA256:pinned' }]);
+  const record = await db
+    .selectFrom('job')
+    .selectAll()
+    .where('id', '=', job)
+    .executeTakeFirstOrThrow();
+  t.match(await deliveryOf(db, record), {
+    state: 'delivered',
+    evidence: 'receipt',
+    receipt: { statement: `${there(sealed)} has arrived`, signature: /^-----BEGIN SSH SIGNATURE/ },
+  });
+  await site.publish(sealed, two);
+  t.match(await pass(), { delivered: 1 });
+  t.equal((await receipts()).length, 2, 'each generation has its own');
+  t.match(await deliveryOf(db, record), {
+    state: 'replaced',
+    receipt: { hostKey: 'SHA256:pinned' },
+  });
 });
 
 void t.test('what arrives damaged is taken away and sent again', async (t) => {
@@ -338,7 +370,9 @@ void t.test(
     site.clock.at += 30_001;
     t.match(await pass(), { delivered: 1 });
     t.equal(await leases.renew(dead, 30_000), false);
-    await t.rejects(deliveries.delivered(delivery, 'size', dead), { code: 'LEASE_LOST' });
+    await t.rejects(deliveries.delivered(delivery, { evidence: 'size' }, dead), {
+      code: 'LEASE_LOST',
+    });
     await t.rejects(deliveries.failed(delivery, 'REMOTE_REFUSED', undefined, dead), {
       code: 'LEASE_LOST',
     });
@@ -355,6 +389,9 @@ void t.test('the loop sends what is due at its time, and at once when eager', as
   await site.publish('gpg-alice/1.gpg', one);
   replicator.start();
   await until('gpg-alice/1.gpg');
+  // A pass takes what is published until it ends.
+  const hasEnded = async () => (await site.parts.partners.find('UMHS'))?.lastPassAt !== undefined;
+  for (let tries = 0; tries < 4000 && !(await hasEnded()); tries += 1) await sleep(5);
   await site.publish('gpg-alice/2.gpg', two);
   await sleep(50);
   t.notOk(partner.files.has(there('gpg-alice/2.gpg')), 'the next cycle has not come yet');

@@ -31,6 +31,7 @@ export function below(
           };
           return remote.put({ read }, at(path), how, abort);
         },
+        receipt: (expected) => remote.receipt({ ...expected, path: at(expected.path) }),
         sha256: (path, length, abort) => remote.sha256(at(path), length, abort),
         replace: (from, to) => remote.replace(at(from), at(to)),
         remove: (path) => remote.remove(at(path)),

@@ -21,6 +21,8 @@ export class FakePartner implements Remotes {
   readonly offsets: number[] = [];
   hashes = true;
   roundTripMs = 0;
+  /** Does it give receipts? */
+  signs = false;
   connectError: AppError | undefined;
   /** The n-th call from now on (1 is the next) ends the connection. */
   breakAt: number | undefined;
@@ -123,6 +125,17 @@ class FakeRemote implements Remote {
       const bytes = this.#partner.files.get(path)?.bytes ?? Buffer.alloc(0);
       const by = this.hashes ? ('check-file' as const) : ('read-back' as const);
       return { sha256: digest(bytes.subarray(0, lengthBytes)), by };
+    });
+  }
+
+  receipt(expected: Parameters<Remote['receipt']>[0]) {
+    if (!this.#partner.signs) return Promise.resolve(undefined);
+    return this.#call('receipt', () => {
+      const bytes = this.#partner.files.get(expected.path)?.bytes;
+      if (bytes === undefined || digest(bytes) !== expected.sha256) {
+        throw new AppError('REMOTE_RECEIPT');
+      }
+      return { statement: `${expected.path} has arrived`, signature: Buffer.from('signed') };
     });
   }
 

@@ -33,6 +33,10 @@ export class RemoteStatus extends AppError {
     return this.number === statusCodes.NO_SUCH_FILE;
   }
 
+  get isUnsupported(): boolean {
+    return this.number === statusCodes.OP_UNSUPPORTED;
+  }
+
   get isEnd(): boolean {
     return this.number === statusCodes.EOF;
   }

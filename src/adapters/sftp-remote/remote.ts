@@ -1,5 +1,10 @@
 // The port Remote over SFTP: to another Clubhouse, or to a plain OpenSSH. What a server does not announce is not used.
 
+import {
+  deliveryReceiptName,
+  type DeliveryReceipt,
+  type ExpectedDelivery,
+} from '../../core/delivery-receipt.ts';
 import { AppError } from '../../core/errors.ts';
 import type {
   Remote,
@@ -10,6 +15,7 @@ import type {
   SmallFileProof,
 } from '../../flow/ports/replication.ts';
 import { RemoteStatus, SftpChannel } from './channel.ts';
+import { askReceipt } from './ask-receipt.ts';
 import { readSha256, sha256Request } from './check-file.ts';
 import { connectSftp } from './connect.ts';
 import { handleOf, writeSmall } from './small-file.ts';
@@ -207,6 +213,11 @@ class SftpRemote implements Remote {
       hashByReading(this.#channel, handle, lengthBytes, this.#limits, signal),
     );
     return { sha256, by: 'read-back' };
+  }
+
+  async receipt(expected: Omit<ExpectedDelivery, 'nonce'>): Promise<DeliveryReceipt | undefined> {
+    if (!this.#offers(deliveryReceiptName)) return undefined;
+    return askReceipt(this.#channel, expected, this.hostKey, patienceMs(expected.sizeBytes));
   }
 
   async replace(from: string, to: string): Promise<void> {

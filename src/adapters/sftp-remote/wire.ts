@@ -24,7 +24,14 @@ export const packetTypes = {
   EXTENDED_REPLY: 201,
 } as const;
 
-export const statusCodes = { OK: 0, EOF: 1, NO_SUCH_FILE: 2, NO_CONNECTION: 6, CONNECTION_LOST: 7 };
+export const statusCodes = {
+  OK: 0,
+  EOF: 1,
+  NO_SUCH_FILE: 2,
+  NO_CONNECTION: 6,
+  CONNECTION_LOST: 7,
+  OP_UNSUPPORTED: 8,
+};
 
 export const openFlags = { READ: 0x01, WRITE: 0x02, CREAT: 0x08, TRUNC: 0x10, EXCL: 0x20 } as const;
 

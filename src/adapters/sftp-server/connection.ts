@@ -20,6 +20,7 @@ import { watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
 import { mayHold, onSubsystem, padFromStore, peerPacketBytes } from './ssh2-private.ts';
+import type { ReceiptSigner } from './delivery-receipts.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts {
@@ -41,6 +42,7 @@ export interface ConnectionParts {
   readonly turns: Locks;
   readonly budgets: Budgets;
   readonly startedMs: number;
+  readonly signReceipt: ReceiptSigner;
   /** May this user have one connection more? */
   admit(principal: Principal): boolean;
   /** SFTP sessions of this user, on all connections. */
@@ -279,6 +281,8 @@ export class LiveConnection {
       isGone: () => this.#isLeaving,
       appends,
       startedMs,
+      now: () => clock.now(),
+      signReceipt: this.#parts.signReceipt,
     };
     const session = new SftpSession(channel, context, {
       cork: () => this.#cork(),

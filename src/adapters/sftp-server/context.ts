@@ -8,6 +8,7 @@ import type { Principal } from '../../flow/ports/accounts.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 import type { Intake, WritePlace } from '../../flow/ports/intake.ts';
 import type { FileFacts, Storage } from '../../flow/ports/storage.ts';
+import type { ReceiptSigner } from './delivery-receipts.ts';
 import type { ShownAttributes } from './encode.ts';
 import type { Handles } from './handles.ts';
 
@@ -26,6 +27,8 @@ export interface Context {
   readonly appends: Locks;
   /** Shown as the time of folders that are not on the disk. */
   readonly startedMs: number;
+  readonly now: () => number;
+  readonly signReceipt: ReceiptSigner;
 }
 
 export const placeOf = (context: Context, path: Uint8Array): Place =>

@@ -15,6 +15,7 @@ import type { PenaltyStore } from '../../flow/ports/penalties.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { algorithms } from './algorithms.ts';
 import { LiveConnection, type ConnectionParts } from './connection.ts';
+import { createReceiptSigner, type ReceiptSigner } from './delivery-receipts.ts';
 import { createDoor, sourceOf, type Stranger } from './door.ts';
 import { createBudgets } from './handles.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
@@ -63,10 +64,13 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const strangers = new Map<Socket, Stranger>();
   const reads = new WeakMap<Socket, SharedSocket>();
   let server: Server | undefined;
+  let signReceipt: ReceiptSigner = () => undefined;
 
   const open = async (): Promise<{ readonly port: number }> => {
     await penalties.reload();
-    const ssh = await createSsh(config.hostKeys, log);
+    const hostKeys = await readHostKeys(config.hostKeys);
+    const ssh = createSsh(hostKeys, log);
+    signReceipt = createReceiptSigner(hostKeys);
     ssh.on('connection', (client: Connection, { ip, port }: ClientInfo) => {
       const socket = [...live.keys()].find(
         ({ remoteAddress, remotePort }) => remoteAddress === ip && remotePort === port,
@@ -145,6 +149,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       limits,
       appends,
       startedMs,
+      signReceipt,
       admit: ({ id }) =>
         [...live.values()].filter((one) => one?.claimant?.id === id).length <
         limits.connectionsPerUser,
@@ -204,8 +209,8 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
 
 const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
 
-async function createSsh(hostKeys: readonly string[], log: Log): Promise<ssh2.Server> {
-  const keys = await Promise.all(
+const readHostKeys = (hostKeys: readonly string[]): Promise<readonly string[]> =>
+  Promise.all(
     hostKeys.map(async (key) => {
       if (key.includes('PRIVATE KEY')) return key;
       return readFile(key, 'utf8').catch(() => {
@@ -215,9 +220,11 @@ async function createSsh(hostKeys: readonly string[], log: Log): Promise<ssh2.Se
       });
     }),
   );
+
+function createSsh(hostKeys: readonly string[], log: Log): ssh2.Server {
   let ssh: ssh2.Server;
   try {
-    ssh = new ssh2.Server({ hostKeys: keys, algorithms, ident: 'Clubhouse' });
+    ssh = new ssh2.Server({ hostKeys: [...hostKeys], algorithms, ident: 'Clubhouse' });
   } catch {
     throw new AppError('CONFIG_INVALID', { detail: 'a host key is not a usable private key' });
   }

@@ -2,6 +2,7 @@
 // (draft-ietf-secsh-filexfer-extensions-00 §3), which the replicator of the other site asks for.
 
 import { createHash } from 'node:crypto';
+import { deliveryReceiptName } from '../../core/delivery-receipt.ts';
 import { AppError } from '../../core/errors.ts';
 import { loginFolder, type Place } from '../../core/tree.ts';
 import type { OpenFile } from '../../flow/ports/storage.ts';
@@ -25,6 +26,7 @@ export const advertised: readonly (readonly [string, string])[] = [
   ['check-file', 'sha256'],
   ['check-file-name', '1'],
   ['check-file-handle', '1'],
+  [deliveryReceiptName, '1'],
 ];
 
 export async function limits(context: Context, _reader: Reader, id: number): Promise<Buffer> {
@@ -154,6 +156,12 @@ async function hashReply(
   packet.writeUInt32BE(packet.length - 4, 0);
   return packet;
 }
+
+/** SHA-256 of the first bytes, in the same turn as every other hash for this user. */
+export const hashOf = (context: Context, file: OpenFile, lengthBytes: number): Promise<Buffer> =>
+  context.appends.hold(`hash of ${context.principal().id}`, () =>
+    hashBlock(context, file, 0, lengthBytes),
+  );
 
 async function hashBlock(
   context: Context,

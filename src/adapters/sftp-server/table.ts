@@ -1,10 +1,12 @@
 // The protocol as a table: one row a request, with what it acts on and the right that it needs there. One function
 // (dispatch.ts, `permitted`) asks for permission; what is not in the table is refused.
 
+import { deliveryReceiptName } from '../../core/delivery-receipt.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Place, Right } from '../../core/tree.ts';
 import { packetType, type Reader } from './codec.ts';
 import type { Context } from './context.ts';
+import { deliveryReceipt } from './delivery-receipts.ts';
 import type { Handle } from './handles.ts';
 import * as extended from './requests-extended.ts';
 import * as files from './requests-files.ts';
@@ -91,6 +93,13 @@ const byName = {
     on: 'handle',
     right: 'nothing',
     run: extended.checkFileHandle,
+  },
+  [deliveryReceiptName]: {
+    name: 'delivery-receipt',
+    on: 'path',
+    right: 'read',
+    isLong: true,
+    run: deliveryReceipt,
   },
   'hardlink@openssh.com': { name: 'hardlink', on: 'refused', code: 'NO_LINKS' },
   'copy-data': { name: 'copy-data', on: 'refused', code: 'UNSUPPORTED' },

@@ -54,11 +54,12 @@ export function createDeliveries(parts: DeliveryParts): Deliveries {
         .where('state', 'in', owed)
         .execute();
     },
-    delivered: (delivery, evidence, lease) =>
+    delivered: (delivery, proof, lease) =>
       settle(delivery, lease, {
         action: 'file.delivered',
-        row: { state: 'delivered', evidence, reason: null, dueAt: null },
-        detail: { evidence, sha256: delivery.sha256 },
+        row: { state: 'delivered', evidence: proof.evidence, reason: null, dueAt: null },
+        detail: { evidence: proof.evidence, sha256: delivery.sha256 },
+        ...(proof.evidence === 'receipt' ? { signed: proof } : {}),
       }),
     failed: (delivery, code, dueAt, lease) =>
       settle(delivery, lease, {

@@ -7,6 +7,7 @@ import { sharedFolder } from '../../core/tree.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { HeldRow, JobDesk, JobDetails, JobRow } from '../../flow/ports/jobs.ts';
 import type { ProcessReport } from '../../flow/ports/processing.ts';
+import { deliveryOf } from './delivery-of.ts';
 import { moveJob, toUpload, type JobRecord, type Parts } from './moves.ts';
 import { insertUpload } from './new-uploads.ts';
 import { newId } from './new-id.ts';
@@ -47,10 +48,8 @@ export function createJobDesk(parts: DeskParts): JobDesk {
     },
     show: async (id) => {
       const job = await find(db, id);
-      return toDetails(
-        parts,
-        await rowQuery(db).where('job.id', '=', job.id).executeTakeFirstOrThrow(),
-      );
+      const row = await rowQuery(db).where('job.id', '=', job.id).executeTakeFirstOrThrow();
+      return { ...toDetails(parts, row), delivery: await deliveryOf(db, job) };
     },
     held: async (filter = {}) => {
       const rows = await rowQuery(db)
@@ -131,7 +130,7 @@ function toRow(parts: DeskParts, row: Row): JobRow {
   };
 }
 
-const toDetails = (parts: DeskParts, row: Row): JobDetails => ({
+const toDetails = (parts: DeskParts, row: Row): Omit<JobDetails, 'delivery'> => ({
   ...toRow(parts, row),
   uploadId: row.uploadId,
   generation: row.generation,

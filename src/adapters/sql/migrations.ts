@@ -5,6 +5,7 @@ import { uploadStates } from '../../core/upload.ts';
 import { sql } from './kysely.ts';
 import { auditMigration } from './migration-audit.ts';
 import { jobsMigration } from './migration-jobs.ts';
+import { replicationMigration } from './migration-replication.ts';
 
 const quoted = (values: readonly string[]): string => values.map((v) => `'${v}'`).join(', ');
 
@@ -125,6 +126,7 @@ export const migrations: MigrationProvider = {
     Promise.resolve({
       '001-first': first,
       '002-hardness': hardness,
+      '003-replication': replicationMigration,
       '004-jobs': jobsMigration,
       '005-audit': auditMigration,
     }),

@@ -79,9 +79,14 @@ async function jobFacts(db: Kysely<Database>, uploadId: string): Promise<Receipt
   const rows = await db
     .selectFrom('job')
     .leftJoin('delivery', 'delivery.jobId', 'job.id')
+    .leftJoin('delivery_receipt', (join) =>
+      join
+        .onRef('delivery_receipt.deliveryId', '=', 'delivery.id')
+        .onRef('delivery_receipt.sha256', '=', 'delivery.sha256'),
+    )
     .selectAll('job')
     .select(['delivery.evidence', 'delivery.state as deliveryState'])
-    .select('delivery.reason as deliveryReason')
+    .select(['delivery.reason as deliveryReason', 'delivery_receipt.hostKey as signedBy'])
     .where('job.uploadId', '=', uploadId)
     .orderBy('job.partner')
     .execute();
@@ -96,6 +101,7 @@ async function jobFacts(db: Kysely<Database>, uploadId: string): Promise<Receipt
     publishedAt: row.publishedAt ?? undefined,
     deliveredAt: row.deliveredAt ?? undefined,
     evidence: row.evidence ?? undefined,
+    signedBy: row.signedBy ?? undefined,
     deliveryReason: row.deliveryReason ?? undefined,
   }));
 }

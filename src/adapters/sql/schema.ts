@@ -79,6 +79,10 @@ export interface PartnerTable {
   /** Failed passes in a row, for the back-off. */
   failures: Default<number>;
   createdAt: number;
+  /** Bytes a second that go there at most; null without limit. */
+  limitBytes: Default<number | null>;
+  /** `20:00-06:00`, when files go there; null at any time. */
+  sendWindow: Default<string | null>;
 }
 
 /** Keys with which a partner's replicator may log in here (`partner accept`). */
@@ -228,11 +232,24 @@ export interface DeliveryTable {
   /** SHA-256 of what we published under this path before, newest first, joined by commas: it tells our own predecessor from a
    *  stranger's file, whether or not its delivery was ever noted. */
   previousSha256: string | null;
-  /** `check-file`, `read-back` or `size`. */
+  /** `receipt`, `check-file`, `read-back` or `size`. */
   evidence: string | null;
   deliveredAt: number | null;
   createdAt: number;
   updatedAt: number;
+}
+
+/** What a partner signed: that it has this content of this file. */
+export interface DeliveryReceiptTable {
+  deliveryId: string;
+  /** Of what was delivered: a newer generation has a receipt of its own. */
+  sha256: string;
+  statement: string;
+  /** SSHSIG, base64. */
+  signature: string;
+  /** Fingerprint of the key that signed. */
+  hostKey: string;
+  createdAt: number;
 }
 
 export interface PassTable {
@@ -303,6 +320,7 @@ export interface Database {
   job: JobTable;
   release: ReleaseTable;
   delivery: DeliveryTable;
+  delivery_receipt: DeliveryReceiptTable;
   pass: PassTable;
   lease: LeaseTable;
   subject: SubjectTable;

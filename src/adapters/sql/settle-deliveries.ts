@@ -6,7 +6,7 @@ import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import { isLegalMove } from '../../core/upload.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
-import type { Delivery, Evidence } from '../../flow/ports/deliveries.ts';
+import type { Delivery, Evidence, Proof } from '../../flow/ports/deliveries.ts';
 import type { Lease } from '../../flow/ports/leases.ts';
 import type { AuditEntry, AuditLog } from './audit.ts';
 import type { Database } from './schema.ts';
@@ -28,6 +28,7 @@ export interface Change {
     readonly evidence?: Evidence;
   };
   readonly detail: Readonly<Record<string, unknown>>;
+  readonly signed?: Extract<Proof, { evidence: 'receipt' }>;
 }
 
 interface Request {
@@ -43,6 +44,7 @@ interface Waiting extends Request {
 
 /** As long as one transaction may hold up all others, and below SQLite's limit of variables in a statement. */
 const largest = 200;
+const receiptsAStatement = 100;
 /** What ends within this time shares a commit. */
 const gatherMs = 10;
 
@@ -129,6 +131,7 @@ async function settleAll(
     });
   }
   for (const same of alike(changed)) await updateRows(trx, same, now);
+  await keepReceipts(trx, changed, now);
   const told = changed.filter(({ delivery, change }) => {
     const row = before.get(delivery.id);
     return row?.state !== change.row.state || row.reason !== change.row.reason;
@@ -168,6 +171,36 @@ async function updateRows(
       same.map(({ delivery }) => delivery.id),
     )
     .execute();
+}
+
+async function keepReceipts(
+  trx: Transaction<Database>,
+  changed: readonly Request[],
+  now: number,
+): Promise<void> {
+  const rows = changed.flatMap(({ delivery, change: { signed } }) => {
+    if (signed === undefined) return [];
+    const { statement, signature } = signed.receipt;
+    const signed64 = Buffer.from(signature).toString('base64');
+    const { id: deliveryId, sha256 } = delivery;
+    return [
+      {
+        deliveryId,
+        sha256,
+        statement,
+        signature: signed64,
+        hostKey: signed.hostKey,
+        createdAt: now,
+      },
+    ];
+  });
+  for (let at = 0; at < rows.length; at += receiptsAStatement) {
+    await trx
+      .insertInto('delivery_receipt')
+      .values(rows.slice(at, at + receiptsAStatement))
+      .onConflict((conflict) => conflict.columns(['deliveryId', 'sha256']).doNothing())
+      .execute();
+  }
 }
 
 async function tellJobs(

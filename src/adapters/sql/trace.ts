@@ -3,6 +3,8 @@
 
 import type { Kysely } from 'kysely';
 import type { AuditLog, AuditRow } from './audit.ts';
+import { deliveryOf } from './delivery-of.ts';
+import type { JobDelivery } from '../../flow/ports/jobs.ts';
 import { sql } from './kysely.ts';
 import type { Database } from './schema.ts';
 
@@ -27,6 +29,8 @@ export interface Trace {
     readonly publishedAt: number | null;
     readonly deliveredAt: number | null;
   }[];
+  /** Of each job that published something, in the order of `jobs`. */
+  readonly deliveries: readonly (JobDelivery & { readonly jobId: string })[];
   readonly entries: readonly AuditRow[];
 }
 
@@ -59,7 +63,7 @@ export async function traceFile(
     )
     .execute();
   const ids = matches.map((row) => row.id);
-  if (ids.length === 0) return { uploads: [], jobs: [], entries: [] };
+  if (ids.length === 0) return { uploads: [], jobs: [], deliveries: [], entries: [] };
   const uploads = await db
     .selectFrom('upload')
     .select(['id', 'path', 'generation', 'sizeBytes as bytes', 'sha256', 'createdAt'])
@@ -76,6 +80,18 @@ export async function traceFile(
     .orderBy('createdAt')
     .orderBy('partner')
     .execute();
+  const records = await db
+    .selectFrom('job')
+    .select(['id', 'projectId', 'partner', 'output', 'outputSha256'])
+    .where('uploadId', 'in', ids)
+    .orderBy('createdAt')
+    .orderBy('partner')
+    .execute();
+  const arrivals: (JobDelivery & { readonly jobId: string })[] = [];
+  for (const record of records) {
+    const delivery = await deliveryOf(db, record);
+    if (delivery !== null) arrivals.push({ jobId: record.id, ...delivery });
+  }
   const jobIds = jobs.map((job) => job.id);
   const deliveries = await db
     .selectFrom('delivery')
@@ -88,6 +104,7 @@ export async function traceFile(
   return {
     uploads: uploads.map((row) => ({ ...row, path: `/home/${row.path}` })),
     jobs,
+    deliveries: arrivals,
     entries: entries.sort((a, b) => a.seq - b.seq),
   };
 }

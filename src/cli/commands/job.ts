@@ -69,9 +69,14 @@ export const jobCommand: Noun = {
         onApp(async (app, args) => {
           const job = await app.jobs.show(args.id);
           if (args.json) return printJson(job);
-          for (const [key, value] of Object.entries(job)) {
+          const { delivery, ...rest } = job;
+          for (const [key, value] of Object.entries(rest)) {
             print(`${key}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`);
           }
+          if (delivery === null) return;
+          const { receipt, ...facts } = delivery;
+          print(`delivery: ${JSON.stringify(facts)}`);
+          if (receipt !== null) print(`${receipt.statement}${receipt.signature}`.trimEnd());
         }),
       )
       .command(

@@ -16,7 +16,7 @@ export const traceCommand: Noun = {
       .example('$0 trace /home/ji_brain/alice/gpg/series/1.dcm', '')
       .example('$0 trace CT_2_14_a1b2c3d4.dcm.gpg', ''),
   handler: onApp(async (app, args) => {
-    const { uploads, jobs, entries } = await app.trace(String(args['file']));
+    const { uploads, jobs, deliveries, entries } = await app.trace(String(args['file']));
     if (args['json'] === true) {
       return printJson({
         uploads: uploads.map((row) => ({
@@ -29,6 +29,7 @@ export const traceCommand: Noun = {
           publishedAt: iso(row.publishedAt),
           deliveredAt: iso(row.deliveredAt),
         })),
+        deliveries,
         entries: entries.map((row) => ({ ...row, at: iso(row.at) })),
       });
     }
@@ -41,6 +42,14 @@ export const traceCommand: Noun = {
     for (const job of jobs) {
       const where = job.output === null ? '' : ` as ${job.output}`;
       print(`to ${job.partner || 'nobody yet'}: ${job.state} ${job.reason ?? ''}${where}`);
+    }
+    for (const { evidence, receipt } of deliveries) {
+      if (receipt !== null) {
+        print(`signed by the partner's host key ${receipt.hostKey}:`);
+        print(`${receipt.statement}${receipt.signature}`.trimEnd());
+      } else if (evidence !== null) {
+        print(`arrival proven by ${evidence}; the partner signs no receipts`);
+      }
     }
     const name = await actorNames(app);
     for (const row of entries) {

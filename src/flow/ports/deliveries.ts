@@ -2,6 +2,7 @@
 // transaction that publishes the file; here it is only read and settled. Every change is one transaction with its audit
 // entry, and is refused with LEASE_LOST when the caller no longer holds the partner's lease.
 
+import type { DeliveryReceipt } from '../../core/delivery-receipt.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Lease } from './leases.ts';
 
@@ -24,8 +25,18 @@ export interface Delivery {
   readonly attempts: number;
 }
 
-/** How the arrival was proven. */
-export type Evidence = 'check-file' | 'read-back' | 'size';
+/** How the arrival was proven: by the partner's signed receipt, or by a digest that its server computed, by reading the file
+ *  back, by its size. */
+export type Evidence = 'receipt' | 'check-file' | 'read-back' | 'size';
+
+export type Proof =
+  | {
+      readonly evidence: 'receipt';
+      readonly receipt: DeliveryReceipt;
+      /** Fingerprint of the key that signed it. */
+      readonly hostKey: string;
+    }
+  | { readonly evidence: Exclude<Evidence, 'receipt'> };
 
 export interface DeliveryCounts {
   readonly partner: string;
@@ -66,7 +77,7 @@ export interface Deliveries {
 
   /** The partner holds it: row, job (published → delivered), audit and receipt. False when the row was replaced meanwhile
    *  by a newer file: then that one is still owed. */
-  delivered(delivery: Delivery, evidence: Evidence, lease: Lease): Promise<boolean>;
+  delivered(delivery: Delivery, proof: Proof, lease: Lease): Promise<boolean>;
   /** `dueAt` undefined: not tried again by itself. False as above: what was wrong is no longer what is owed. */
   failed(
     delivery: Delivery,

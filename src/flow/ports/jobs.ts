@@ -309,6 +309,8 @@ export interface ReceiptFacts {
     readonly deliveredAt: number | undefined;
     /** `check-file`, `read-back` or `size`. */
     readonly evidence: string | undefined;
+    /** Fingerprint of the partner's host key that signed the receipt of the delivery. */
+    readonly signedBy: string | undefined;
     /** Why a delivery waits or stopped, as an error code. */
     readonly deliveryReason: string | undefined;
   }[];
@@ -360,6 +362,26 @@ export interface JobDetails extends JobRow {
   readonly publishedAt: string | null;
   readonly deliveredAt: string | null;
   readonly dueAt: string | null;
+  /** Null while nothing was published. */
+  readonly delivery: JobDelivery | null;
+}
+
+/** How the output of a job fares on its way to the partner. */
+export interface JobDelivery {
+  /** `replaced`: another job's content is owed or delivered under this name now. */
+  readonly state: 'pending' | 'delivered' | 'failed' | 'conflict' | 'gone' | 'replaced';
+  /** An error code. */
+  readonly reason: string | null;
+  /** `receipt`, `check-file`, `read-back` or `size`; null before it arrived. */
+  readonly evidence: string | null;
+  /** What the partner signed with its host key; `ssh-keygen -Y verify` checks it. */
+  readonly receipt: {
+    readonly statement: string;
+    /** Armored SSHSIG. */
+    readonly signature: string;
+    /** `SHA256:…` of the key. */
+    readonly hostKey: string;
+  } | null;
 }
 
 /** One line of `held list --json`: a held job, or a published one of which entries were left out for a hold reason. */

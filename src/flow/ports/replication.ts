@@ -1,5 +1,7 @@
 // The partner's server, as the replicator sees it.
 
+import type { DeliveryReceipt, ExpectedDelivery } from '../../core/delivery-receipt.ts';
+
 export interface RemoteFacts {
   readonly kind: 'file' | 'folder';
   readonly sizeBytes: number;
@@ -54,6 +56,12 @@ export interface Remote {
     how: { readonly offset: number; readonly sizeBytes: number; readonly modifiedMs: number },
     signal: AbortSignal,
   ): Promise<number>;
+  /**
+   * The partner's signed statement that it has this file under its final name, checked against the pinned host key; may be
+   * asked for together with the rename that gives the name. Undefined where that is not offered. REMOTE_RECEIPT when it is,
+   * but was not given or does not hold.
+   */
+  receipt(expected: Omit<ExpectedDelivery, 'nonce'>): Promise<DeliveryReceipt | undefined>;
   /** Lower-case hex of the first `lengthBytes`, by check-file-name where offered, else by reading back. */
   sha256(
     path: string,

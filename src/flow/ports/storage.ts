@@ -57,6 +57,8 @@ export interface Storage {
     path: string,
     mostBytes: number,
   ): Promise<{ readonly bytes: Uint8Array; readonly facts: FileFacts } | undefined>;
+  /** The name of a file, however it got it, is on the disk. */
+  syncEntry(path: string): Promise<void>;
   makeFolder(path: string): Promise<void>;
   /** Makes a folder and what is missing above it. */
   ensureFolder(path: string): Promise<void>;
@@ -88,8 +90,10 @@ export interface Storage {
   dropSpool(area: 'claims' | 'outputs' | 'scratch', name: string): Promise<void>;
   listSpool(area: 'claims' | 'outputs' | 'scratch'): Promise<readonly string[]>;
   /** Moves a finished output to its final place: sync, rename, sync of the folder. The temporary file may be gone already,
-   *  when the target has the digest: then it is adopted. Another content there is replaced only if `replaces` holds its digest. */
+   *  when the target has the digest: then it is adopted. Another content there is replaced only if `replaces` holds its digest.
+   *  `isInDoubt`: a crash lies in between, so the output's digest is looked at first. */
   publish(request: {
+    readonly isInDoubt: boolean;
     readonly output: string;
     readonly path: string;
     readonly sha256: string;
