@@ -1,6 +1,7 @@
 // De-identification beside gdcmanon, dcmodify and cp: 500 CT slices of 512 KB, and one multi-frame file of 1 GB. All in turn on
 // the same files, on a memory disk, so that the disk is not what is measured.
 //   npm run bench -- deid [--rounds 5] [--slices 500] [--megabytes 1024] [--only slices|large] [--against DIR]
+//   npm run bench -- deid --large 4095    one file of so many MB (a length has 32 bits) in a fresh worker thread alone, for its memory
 // `--against`: the folder of another build (`npx tsc -p . --outDir DIR`), whose rows stand beside ours.
 
 import { execFileSync } from 'node:child_process';
@@ -36,6 +37,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
   const rounds = numberFrom(args, '--rounds', 5);
+  const alone = numberFrom(args, '--large', 0);
   const count = numberFrom(args, '--slices', 500);
   const large = numberFrom(args, '--megabytes', 1024);
   const only = textFrom(args, '--only');
@@ -43,6 +45,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const shared = { folder, recipients: [key.publicKey], against: textFrom(args, '--against') };
   const facts: Record<string, readonly Result[]> = {};
   try {
+    if (alone > 0) {
+      await measureMemory({ ...shared, input: folder, sources: [] }, alone);
+      return;
+    }
     if (only !== 'large') {
       const input = join(folder, 'slices');
       const sources = await makeSlices(input, count);
@@ -105,8 +111,32 @@ async function ourContenders(
   return { contenders, stop: () => processes.forEach((one) => one.stop()) };
 }
 
+/** How far the memory of a worker thread grows above what it holds after a small file. */
+async function measureMemory(places: Places, megabytes: number): Promise<void> {
+  const { folder, recipients } = places;
+  const output = join(folder, 'ours');
+  await mkdir(output);
+  const [small = ''] = await makeSlices(join(folder, 'small'), 1);
+  const large = join(folder, 'large.dcm');
+  await makeMultiFrame(large, megabytes * 2 ** 20, 'sparse');
+  const warm = new WarmProcess<WarmRequest>(
+    fileURLToPath(new URL('support/process-warm.js', import.meta.url)),
+  );
+  try {
+    await warm.ask({ how: 'pool', sources: [small], output, recipients });
+    const usage = await warm.ask({ how: 'pool', sources: [large], output, recipients });
+    const title = `One multi-frame file of ${megabytes} MB in a worker thread, sealed`;
+    const results = [{ name: 'clubhouse', rounds: [usage] }];
+    printTable(title, results, { base: 'clubhouse', count: megabytes, unit: 'MB' });
+    writeJson('deid-large', { megabytes, usage });
+  } finally {
+    warm.stop();
+  }
+}
+
 const ways = [
-  ['plain', 'without encryption'],
+  ['bare', 'de-identified and checked'],
+  ['plain', 'with SHA-256 of input and output'],
   ['sealed', 'to the sealed file'],
   ['pool', 'the same in a worker thread'],
 ] as const;

@@ -38,6 +38,9 @@ export class ZipWork {
   readonly #taken = new Set<string>();
   readonly #nextOf = new Map<string, number>();
   #terms: LeakTerms = noTerms;
+  /** Not yet among the terms: what is asked for once at the end is put together once. */
+  readonly #news: LeakTerms[] = [];
+  readonly #seen = new Set<string>();
   readonly #codes = new Set<string>();
   #scratchCount = 0;
 
@@ -48,7 +51,13 @@ export class ZipWork {
   /** Whom the entries so far are about; undefined where no name of the client is used. */
   get known(): Known | undefined {
     if (this.#context.profile.names === 'code') return undefined;
+    this.#terms = mergeAll([this.#terms, ...this.#news.splice(0)]);
     return { terms: this.#terms, subjectCodes: [...this.#codes] };
+  }
+
+  /** The same for a name that is to be made now: only `scrub` looks at whom the others are about. */
+  get #soFar(): Known | undefined {
+    return this.#context.profile.names === 'scrub' ? this.known : undefined;
   }
 
   /** The clean zip. Throws Held, ZipRefusal or ZIP_TRUNCATED where nothing of it may go out; who reads it then drops it. */
@@ -90,9 +99,14 @@ export class ZipWork {
       throw new Held('zip-nothing-left', `${this.exclusions.length} entries left out`);
     if (this.#isVain())
       throw new Held('zip-exclusions', `${this.exclusions.length} entries left out`);
-    // A name is checked against the patients of all entries, also of those that came behind it.
-    if (this.known === undefined) return;
-    for (const name of this.#names) checkedName(this.#context, name, this.known);
+    // A name is checked against the patients of all entries, also of those that came behind it; many at once, since each
+    // search costs as much as there are patients.
+    const { known } = this;
+    if (known === undefined) return;
+    const names = [...this.#names];
+    for (let at = 0; at < names.length; at += namesAtOnce) {
+      checkedName(this.#context, names.slice(at, at + namesAtOnce).join('/'), known);
+    }
   }
 
   async *#entriesOf(
@@ -143,7 +157,7 @@ export class ZipWork {
     try {
       const file = await startDicom(bytes, this.#context);
       this.#remember(file);
-      const name = dicomEntryName(this.#context, place.path, file, this.known);
+      const name = dicomEntryName(this.#context, place.path, file, this.#soFar);
       const written = await keepScratch(path, file.body, this.#context.signal);
       await bytes.drain();
       return { name: this.#unique(name), method: place.entry.method, path, ...written };
@@ -171,7 +185,7 @@ export class ZipWork {
     // The project lets other files through as they are (`otherFiles: encrypt`).
     const written = await keepScratch(path, bytes.chunks(), this.#context.signal);
     this.#context.report.addOther();
-    const name = this.#unique(otherEntryName(this.#context, place.path, this.known));
+    const name = this.#unique(otherEntryName(this.#context, place.path, this.#soFar));
     return { name, method: place.entry.method, path, ...written };
   }
 
@@ -236,10 +250,19 @@ export class ZipWork {
     this.#codes.add(subjectCode);
     // Each slice has UIDs of its own: they are looked for in its own name alone, or the list would grow with the zip.
     const lasting = { ...terms, uids: noTerms.uids };
-    const isNews =
-      [...terms.terms.keys()].some((text) => !this.#terms.terms.has(text)) ||
-      [...terms.dates].some((date) => !this.#terms.dates.has(date));
-    if (isNews) this.#terms = mergeTerms(this.#terms, lasting);
+    let isNews = false;
+    for (const [prefix, texts] of [
+      ['term', terms.terms.keys()],
+      ['date', terms.dates],
+    ] as const) {
+      for (const text of texts) {
+        const key = `${prefix} ${text}`;
+        if (this.#seen.has(key)) continue;
+        this.#seen.add(key);
+        isNews = true;
+      }
+    }
+    if (isNews) this.#news.push(lasting);
   }
 
   #scratchPath(): string {
@@ -260,6 +283,16 @@ export class ZipWork {
     if (this.#context.profile.names !== 'code') this.#names.add(unique);
     return unique;
   }
+}
+
+const namesAtOnce = 1000;
+
+/** In halves, so that each term is copied a few times and not once for each patient behind it. */
+function mergeAll(all: readonly LeakTerms[]): LeakTerms {
+  const [first = noTerms] = all;
+  if (all.length < 2) return first;
+  const middle = all.length >>> 1;
+  return mergeTerms(mergeAll(all.slice(0, middle)), mergeAll(all.slice(middle)));
 }
 
 const attacks: ReadonlySet<string> = new Set(['zip-bomb', 'zip-entries', 'zip-overlap']);

@@ -1,7 +1,7 @@
 // Made-up images of real size and with as many attributes as a scanner writes, for measuring.
 
 import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -121,8 +121,12 @@ export async function makeSlices(folder: string, count: number): Promise<string[
 
 const frameBytes = 512 * 1024;
 
-/** One multi-frame file with so many bytes of pixels, rounded to frames of 512 KB; never whole in memory. */
-export async function makeMultiFrame(path: string, pixelBytes: number): Promise<void> {
+/** One multi-frame file with so many bytes of pixels, rounded to frames of 512 KB; never whole in memory. `sparse`: all zeros. */
+export async function makeMultiFrame(
+  path: string,
+  pixelBytes: number,
+  how: 'full' | 'sparse' = 'full',
+): Promise<void> {
   const frames = Math.round(pixelBytes / frameBytes);
   const one = scan(1);
   const file = ctSlice({
@@ -133,6 +137,11 @@ export async function makeMultiFrame(path: string, pixelBytes: number): Promise<
   });
   // The length field of the pixels is the last thing in the file.
   file.writeUInt32LE(frames * frameBytes, file.length - 4);
+  if (how === 'sparse') {
+    await writeFile(path, file);
+    await truncate(path, file.length + frames * frameBytes);
+    return;
+  }
   const frame = Buffer.from(Array.from({ length: frameBytes }, (_, i) => (i * i * 7 + i) & 0xff));
   const pieces = function* (): Generator<Buffer> {
     yield file;

@@ -27,6 +27,8 @@ export interface WarmRequest {
   readonly sources: readonly string[];
   readonly output: string;
   readonly recipients: readonly string[];
+  /** YAML; `basic` unless told. */
+  readonly profile?: string;
 }
 
 /** Lets the clean bytes through, so that what the encryption costs can be told apart. */
@@ -46,7 +48,8 @@ const crosswalk: Crosswalk = {
   resolve: () =>
     Promise.resolve({ kind: 'subject', subject: { code: 'JI-7K3M9', dateOffsetDays: -35 } }),
 };
-const profile = JSON.stringify(compileProfile('extends: basic\n', 'bench', () => undefined));
+const profileOf = (yaml = 'extends: basic\n'): string =>
+  JSON.stringify(compileProfile(yaml, 'bench', () => undefined));
 const never = new AbortController().signal;
 let pool: ReturnType<typeof createWorkerPool> | undefined;
 
@@ -59,7 +62,7 @@ function taskFor(request: WarmRequest, source: string): ProcessTask {
     source,
     output,
     scratch: `${output}.scratch`,
-    profile,
+    profile: profileOf(request.profile),
     keys: { uid: 'a1'.repeat(32), name: 'b2'.repeat(32), identity: 'c3'.repeat(32) },
     uploadKey: `m:${basename(source)}`,
     uploadName: basename(source),

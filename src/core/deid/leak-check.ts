@@ -74,13 +74,9 @@ export function findLeaksInName(
 ): readonly Leak[] {
   let rest = name;
   for (const code of how.subjectCodes) if (code !== '') rest = rest.replaceAll(code, '/');
-  const counts = ({ text }: Term): boolean => how.madeBy === 'client' || !/^\d{1,7}$/.test(text);
   const used = withoutCodes(terms, how.subjectCodes);
-  const search = new TextSearch<undefined>({
-    ...used,
-    terms: new Map([...used.terms].filter(([, term]) => counts(term))),
-    dates: how.madeBy === 'client' ? used.dates : new Set<string>(),
-  });
+  // the terms of a large zip are many, so that they are not copied for each of its names
+  const search = new TextSearch<undefined>(how.madeBy === 'client' ? used : inOurNames(used));
   for (const part of rest.split('/')) {
     search.add(undefined, 'text', part.replace(/(?:\.(?:dcm|zip|gpg|pgp))+$/i, ''));
   }
@@ -89,6 +85,15 @@ export function findLeaksInName(
     for (const kind of new ByteSearch(used).find(raw, 'text')) kinds.add(kind);
   }
   return [...kinds].map((kind) => ({ tag: 'name', kind }));
+}
+
+function inOurNames(terms: LeakTerms): LeakTerms {
+  const counts = ({ text }: Term): boolean => !/^\d{1,7}$/.test(text);
+  return {
+    ...terms,
+    terms: new Map([...terms.terms].filter(([, term]) => counts(term))),
+    dates: new Set<string>(),
+  };
 }
 
 /** A client's name in a charset that nobody declared was read as GB18030 or Latin-1 (adapters/zip/entry-name); so back again. */
@@ -101,13 +106,22 @@ function bytesOfName(name: string): readonly string[] {
 
 /** What a subject code happens to share with the original, e.g. a list of codes that are the old IDs, is no leak. */
 function withoutCodes(terms: LeakTerms, codes: readonly string[]): LeakTerms {
-  const same = codes
-    .map((code) => squeeze(fold(code)).text)
-    .filter((text) => terms.terms.has(text));
+  const same = codes.map(squeezedCode).filter((text) => terms.terms.has(text));
   if (same.length === 0) return terms;
   const rest = new Map(terms.terms);
   for (const text of same) rest.delete(text);
   return { ...terms, terms: rest };
+}
+
+/** A large zip has thousands of codes, and asks for each of its names. */
+const squeezedCodes = new Map<string, string>();
+function squeezedCode(code: string): string {
+  let text = squeezedCodes.get(code);
+  if (text === undefined) {
+    if (squeezedCodes.size >= 20_000) squeezedCodes.clear();
+    squeezedCodes.set(code, (text = squeeze(fold(code)).text));
+  }
+  return text;
 }
 
 /** Written by Clubhouse itself: the subject code, and the marks of PS3.15 E.1.1 with their own words. */
