@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import t from 'tap';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
+import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { createPenalties } from '../../src/adapters/sftp-server/penalties.ts';
 import { createRefusals } from '../../src/adapters/sftp-server/refusals.ts';
 import type { Penalty, PenaltyStore } from '../../src/flow/ports/penalties.ts';
@@ -199,6 +200,25 @@ function connectSsh2(
     });
   });
 }
+
+void t.test(
+  'a transfer so slow that one packet takes longer than the idle limit goes on',
+  async (t) => {
+    const strict = await startServer({ idleMs: 400, loginGraceMs: 400 });
+    const alice = await connect(strict, 'alice');
+    const handle = await alice.open('gpg/slow.dcm', 0x1a);
+    const packet = encode(fxp.WRITE, 77, handle, 0n, Buffer.alloc(2000, 1));
+    for (let at = 0; at < packet.length; at += 100) {
+      alice.raw(packet.subarray(at, at + 100));
+      await until(() => false, 80);
+    }
+    t.equal(await alice.close(handle), 'OK');
+    t.equal(await alice.size('gpg/slow.dcm'), 2000);
+    await alice.gone;
+    t.pass('and when nothing comes any more it ends');
+    await strict.close();
+  },
+);
 
 void t.test('a session whose account expires hears why, and ends', async (t) => {
   const user = users.get('alice');

@@ -79,7 +79,10 @@ export class SftpSession {
     this.#sender = createSender(
       channel,
       () => connection.cork(),
-      () => this.#pump(),
+      () => {
+        connection.touch();
+        this.#pump();
+      },
     );
     this.#desk = {
       context,
@@ -143,6 +146,8 @@ export class SftpSession {
       return;
     }
     if (bytes !== undefined) this.#reader.feed(bytes);
+    // On a slow line one packet takes long: each piece of it is activity.
+    this.#connection.touch();
     this.#pump();
     this.#reader.keep();
   }
@@ -153,6 +158,7 @@ export class SftpSession {
       channel.on('data', (chunk: Buffer) => {
         if (this.#isOver) return;
         this.#reader.feed(chunk);
+        this.#connection.touch();
         this.#pump();
       });
     }
