@@ -4,22 +4,28 @@
 import type { ByteQueue } from './byte-queue.ts';
 import type { Tag } from './dataset.ts';
 import { itemTag, malformed, readTag, sequenceEndTag } from './element-header.ts';
+import type { OffsetTables } from './offset-tables.ts';
 
 export class BulkReader {
   readonly #input: ByteQueue;
   readonly #tag: Tag;
   readonly #encapsulated: boolean;
+  readonly #tables: OffsetTables | undefined;
+  /** Offset of the first fragment behind the basic offset table. */
+  #start = 0;
   /** Bytes of the value, or of the current fragment, that are still to come. */
   #left: number;
   #fragments = 0;
   #done = false;
 
-  /** `length`: bytes of a native value; undefined for encapsulated data (little endian always, PS3.5 §A.4). */
-  constructor(input: ByteQueue, tag: Tag, length: number | undefined) {
+  /** `value`: the bytes of a native one, or who checks the tables of an encapsulated one (little endian always, PS3.5 §A.4). */
+  constructor(input: ByteQueue, tag: Tag, value: number | OffsetTables) {
+    const isNative = typeof value === 'number';
     this.#input = input;
     this.#tag = tag;
-    this.#encapsulated = length === undefined;
-    this.#left = length ?? 0;
+    this.#encapsulated = !isNative;
+    this.#tables = isNative ? undefined : value;
+    this.#left = isNative ? value : 0;
   }
 
   /** One view of all bytes of the value that are there, item headers and the delimiter included. */
@@ -28,6 +34,9 @@ export class BulkReader {
     let length = 0;
     for (;;) {
       const part = Math.min(this.#left, available - length);
+      if (this.#fragments === 1 && part > 0) {
+        this.#tables?.fill(this.#input.peek(length + part).subarray(length));
+      }
       this.#left -= part;
       length += part;
       if (this.#left > 0 || this.#done) break;
@@ -50,14 +59,16 @@ export class BulkReader {
     if (tag === sequenceEndTag) {
       if (length !== 0) throw malformed(at, tag, 'a delimiter with a length');
       if (this.#fragments === 0) throw malformed(at, this.#tag, 'no offset table');
+      this.#tables?.end(at);
       this.#done = true;
       return;
     }
     if (tag !== itemTag) throw malformed(at, this.#tag, 'no fragment where one must be');
     if (length % 2 === 1) throw malformed(at, this.#tag, 'length of a fragment');
-    if (this.#fragments === 0 && length % 4 !== 0) {
-      throw malformed(at, this.#tag, 'length of the offset table');
-    }
+    if (this.#fragments === 0) {
+      this.#tables?.begin(length, at);
+      this.#start = at + 8 + length;
+    } else this.#tables?.fragment(length, at - this.#start, at);
     this.#fragments += 1;
     this.#left = length;
   }

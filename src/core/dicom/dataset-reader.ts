@@ -15,6 +15,7 @@ import {
   undefinedLength,
   type ElementHeader,
 } from './element-header.ts';
+import { checkTable } from './offset-tables.ts';
 
 /** Sequences within sequences. Structured reports reach a dozen. */
 const maxDepth = 64;
@@ -291,6 +292,7 @@ export class DataSetReader {
       });
     } else {
       const { fragments } = frame;
+      checkTable(fragments, offset);
       below.elements.push({
         kind: 'fragments',
         tag,

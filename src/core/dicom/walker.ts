@@ -15,11 +15,12 @@ import { AppError } from '../errors.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { isCutBeforePixels } from './cut-header.ts';
-import type { FileHead, Tag, WalkerEvent } from './dataset.ts';
+import type { DataSet, FileHead, Tag, WalkerEvent } from './dataset.ts';
 import { DataSetReader } from './dataset-reader.ts';
 import { isGroupLength } from './dictionary.ts';
 import { malformed, undefinedLength, type ElementHeader } from './element-header.ts';
 import { readFileMeta } from './file-meta.ts';
+import { OffsetTables, refuseTables } from './offset-tables.ts';
 import { sniff, sniffBytes } from './sniff.ts';
 import {
   explicitBigEndianUID,
@@ -62,6 +63,7 @@ class FileWalker implements Walker {
   #head: FileHead | undefined;
   #reader: DataSetReader | undefined;
   #hadBulk = false;
+  #tables: OffsetTables | undefined;
   #events: WalkerEvent[] = [];
   #holdsPiece = false;
 
@@ -109,7 +111,7 @@ class FileWalker implements Walker {
       if (isEmpty || (this.#head !== undefined && isCutBeforePixels(dataset, this.#head))) {
         throw this.#truncated();
       }
-      this.#events.push({ kind: 'header', dataset });
+      this.#header(dataset);
       this.#events.push({ kind: 'trailer', dataset: { elements: [] } });
     }
     this.#state = { kind: 'ended' };
@@ -203,7 +205,7 @@ class FileWalker implements Walker {
     const header = reader?.read();
     if (reader === undefined || header === undefined) return;
     const dataset = reader.takeDataSet();
-    if (!this.#hadBulk) this.#events.push({ kind: 'header', dataset });
+    if (!this.#hadBulk) this.#header(dataset);
     else if (dataset.elements.length > 0) {
       throw malformed(this.#input.position, header.tag, 'elements between pixel data');
     }
@@ -213,7 +215,14 @@ class FileWalker implements Walker {
     this.#input.skip(header.size);
     const { tag, vr } = header;
     this.#events.push({ kind: 'bulk-start', bulk: { tag, vr, length, offset } });
-    this.#state = { kind: 'bulk', bulk: new BulkReader(this.#input, tag, length) };
+    const value = length ?? this.#tables ?? new OffsetTables({ elements: [] });
+    this.#state = { kind: 'bulk', bulk: new BulkReader(this.#input, tag, value) };
+  }
+
+  #header(dataset: DataSet): void {
+    if (this.#head?.encapsulated === true) this.#tables = new OffsetTables(dataset);
+    else refuseTables(dataset);
+    this.#events.push({ kind: 'header', dataset });
   }
 
   /** Undefined where it is encapsulated; it must be so exactly where the transfer syntax says so (PS3.5 §A.4). */

@@ -5,6 +5,7 @@ import { gzipSync, inflateRawSync } from 'node:zlib';
 import t from 'tap';
 import type { DataSet, Element, WalkerEvent } from '../../../src/core/dicom/dataset.ts';
 import { openHiddenSequence } from '../../../src/core/dicom/dataset-reader.ts';
+import { OffsetTables } from '../../../src/core/dicom/offset-tables.ts';
 import { walk } from '../../../src/core/dicom/walk.ts';
 import { createWalker } from '../../../src/core/dicom/walker.ts';
 import {
@@ -407,6 +408,95 @@ void t.test(
     }
   },
 );
+
+const numbers32 = (...list: number[]): Buffer => Buffer.from(Uint32Array.from(list).buffer);
+const numbers64 = (...list: number[]): Buffer =>
+  Buffer.from(BigUint64Array.from(list, BigInt).buffer);
+
+/** Three fragments: the first frame has two, the second one. They begin at 0, 18 and 34. */
+const framesWith = (table: Uint8Array, extra: TestFile['elements'] = []): Buffer =>
+  dicomFile({
+    elements: [...base, ...extra],
+    transferSyntax: syntaxes.rle,
+    pixels: { fragments: [table, Buffer.alloc(10, 1), Buffer.alloc(8, 2), Buffer.alloc(6, 3)] },
+  });
+const extended = (offsets: Buffer, lengths: Buffer, total?: Buffer): TestFile['elements'] => [
+  el(0x7fe00001, 'OV', offsets),
+  el(0x7fe00002, 'OV', lengths),
+  ...(total === undefined ? [] : [el(0x7fe00003, 'UV', total)]),
+];
+const iconWith = (table: Uint8Array): Buffer =>
+  framesWith(Buffer.alloc(0), [
+    el(0x00880200, 'SQ', {
+      items: [[el(0x7fe00010, 'OB', { fragments: [table, Buffer.alloc(6, 1)] })]],
+    }),
+  ]);
+const none = Buffer.alloc(0);
+
+void t.test('the numbers of an offset table are the places of fragments', async (t) => {
+  const right: Record<string, Buffer> = {
+    'no table': framesWith(none),
+    'each frame': framesWith(numbers32(0, 34)),
+    'each fragment': framesWith(numbers32(0, 18, 34)),
+    extended: framesWith(none, extended(numbers64(0, 18, 34), numbers64(9, 8, 6))),
+    'extended, with the total': framesWith(
+      none,
+      extended(numbers64(0, 18, 34), numbers64(10, 8, 6), numbers64(23)),
+    ),
+    'of an icon': iconWith(numbers32(0)),
+  };
+  const wrong: Record<string, Buffer> = {
+    'a text': framesWith(Buffer.from('WINTERBERG^J')),
+    'not from 0 on': framesWith(numbers32(18, 34)),
+    'between fragments': framesWith(numbers32(0, 20)),
+    'behind the end': framesWith(numbers32(0, 34, 50)),
+    'twice the same': framesWith(numbers32(0, 0)),
+    'in no order': framesWith(numbers32(34, 0)),
+    'half a number': framesWith(Buffer.alloc(6)),
+    'of an icon': iconWith(Buffer.from('ANNA')),
+    'extended, a text': framesWith(
+      none,
+      extended(Buffer.from('WINTERBERG^ANNA!'), numbers64(1, 2)),
+    ),
+    'extended, too few': framesWith(none, extended(numbers64(0, 18), numbers64(10, 8))),
+    'extended, too many': framesWith(
+      none,
+      extended(numbers64(0, 18, 34, 48), numbers64(10, 8, 6, 0)),
+    ),
+    'extended, other lengths': framesWith(none, extended(numbers64(0, 18, 34), numbers64(8, 8, 6))),
+    'extended, no lengths': framesWith(none, [el(0x7fe00001, 'OV', numbers64(0, 18, 34))]),
+    'extended, half a number': framesWith(none, extended(Buffer.alloc(12), Buffer.alloc(12))),
+    'another total': framesWith(
+      none,
+      extended(numbers64(0, 18, 34), numbers64(10, 8, 6), numbers64(1 << 20)),
+    ),
+    'of no fragments': dicomFile({
+      elements: [...base, ...extended(numbers64(0), numbers64(8))],
+      pixels: Buffer.alloc(8),
+    }),
+    'of no pixels': dicomFile({ elements: [...base, ...extended(numbers64(0), numbers64(8))] }),
+  };
+  for (const [name, bytes] of Object.entries(right)) {
+    for (const pieces of Object.values(threeWays)) {
+      t.match(await outcome(pieces(bytes)), { trailer: {} }, name);
+    }
+  }
+  for (const [name, bytes] of Object.entries(wrong)) {
+    for (const pieces of Object.values(threeWays)) {
+      t.match(await outcome(pieces(bytes)), /^DICOM_MALFORMED /, name);
+    }
+  }
+});
+
+void t.test('a table that ran over 32 bits still fits', async (t) => {
+  const tables = new OffsetTables({ elements: [] });
+  tables.begin(8, 0);
+  tables.fill(numbers32(0, 16));
+  tables.fragment(2 ** 32 + 8, 0, 0);
+  tables.fragment(8, 2 ** 32 + 16, 0);
+  tables.end(0);
+  t.pass('no error');
+});
 
 void t.test('pixels do not count against the limit of the header', async (t) => {
   const bytes = dicomFile({ elements: first, pixels: Buffer.alloc(100_000) });
