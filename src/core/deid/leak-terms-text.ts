@@ -2,6 +2,7 @@
 // digits only, with a note where something else stood between them. So `DOE^JANE`, `Doe, Jane` and `doe-jane` are one
 // text, and a search still knows where words begin and end.
 
+import { AppError } from '../errors.ts';
 import { decodeText } from '../dicom/text.ts';
 
 /** Folded letters and digits without what stands between them. */
@@ -23,7 +24,14 @@ export const fold = (text: string): string =>
 export const wordsOf = (folded: string): readonly string[] =>
   folded.match(notAscii.test(folded) ? /[\p{L}\p{N}]+/gu : /[a-z0-9]+/g) ?? [];
 
+/** No name, number or description comes near it; a text made to be in the way does. */
+const maxSqueezed = 8_000_000;
+
+/** Throws DICOM_TOO_LARGE for a text of more than eight million characters. */
 export function squeeze(folded: string): Squeezed {
+  if (folded.length > maxSqueezed) {
+    throw new AppError('DICOM_TOO_LARGE', { detail: 'too much text' });
+  }
   const words = wordsOf(folded);
   const edges = new Set<number>([0]);
   let at = 0;

@@ -1,5 +1,6 @@
-// What an original file says about a person, as search terms for the leak check. It shares no code with the
-// de-identification: a mistake there must not hide itself here. It lists what it looks for by itself, not from the table.
+// What an original file says about a person, as search terms for the leak check. It lists what it looks for by itself, not from
+// the table, and goes by none of the de-identification's rules: a mistake there must not hide itself here. Both use the
+// dictionary, the decoding of text and the lists of common words (common-words.ts).
 
 import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';

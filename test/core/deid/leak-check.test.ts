@@ -6,7 +6,7 @@ import { findLeaks, findLeaksInName } from '../../../src/core/deid/leak-check.ts
 import { collectTerms, mergeTerms, noTerms } from '../../../src/core/deid/leak-terms.ts';
 import { datesIn } from '../../../src/core/deid/leak-dates.ts';
 import { nationalIdsIn } from '../../../src/core/deid/leak-numbers.ts';
-import { fold } from '../../../src/core/deid/leak-terms-text.ts';
+import { fold, squeeze } from '../../../src/core/deid/leak-terms-text.ts';
 import type { DataSet } from '../../../src/core/dicom/dataset.ts';
 import { createPolicy } from '../../../src/core/deid/policy.ts';
 import { charsetsOf } from '../../../src/core/deid/reading.ts';
@@ -333,4 +333,9 @@ void t.test('long runs of blanks and zeros take linear time', async (t) => {
     t.same(leaksOf({ ...one, found: leaks }), leaks);
   }
   t.ok(performance.now() - started < 10_000);
+});
+
+void t.test('a name as long as a book is too large, not an error of ours', async (t) => {
+  t.equal(squeeze('a '.repeat(1000)).edges.size, 1001);
+  t.throws(() => squeeze('a '.repeat(4_000_001)), { code: 'DICOM_TOO_LARGE' });
 });
