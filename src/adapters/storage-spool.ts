@@ -246,6 +246,9 @@ async function publish(
   if ((await factsIfThere(request.output)) === undefined) {
     throw new AppError('STORAGE_FAILED', { detail: 'the finished output is gone' });
   }
+  if (request.isInDoubt && (await hashFile(request.output)) !== request.sha256) {
+    throw new AppError('STORAGE_FAILED', { detail: 'the finished output has lost its bytes' });
+  }
   await withOpen(request.output, (fd) => calls.fsync(fd));
   await calls.rename(request.output, at);
   await folders.sync(folder);

@@ -85,10 +85,12 @@ export const backOffMs = (attempt: number): number =>
   Math.min(5_000 * 4 ** Math.max(0, attempt - 1), 3_600_000);
 
 /**
- * Small before large among the files of one sender: each takes its turn as if it had come later by a millisecond for each of
- * so many bytes, up to ten minutes. So a slice passes a zip, and no zip waits longer than that for younger slices.
+ * Small before large among the files of one sender: each takes its turn as if it had come later by a millisecond for each
+ * kilobyte, ten minutes at most. So a slice passes a zip, and no zip waits longer than that for younger slices.
  */
-export const queuePenalty = { bytesPerMs: 1024, mostMs: 600_000 } as const;
+export const queuePenaltyMs = (sizeBytes: number): number =>
+  Math.min(Math.floor(sizeBytes / 1024), mostPenaltyMs);
+export const mostPenaltyMs = 600_000;
 
 /** What is larger may keep a worker thread for minutes; when they have all of them, one more is there for the others. */
 export const largeBytes = 64 * 1024 * 1024;

@@ -36,12 +36,15 @@ export async function publishSealed(
   assertPlainName(output.name);
   await assertUnchanged(parts, job);
   await parts.jobs.record(job.id, job.fence, output);
-  await commitSealed(parts, job, output);
+  await onePublisher(parts, job, () => commit(parts, job, output, false));
 }
 
-/** From the record on: also what a restart does with a job that had recorded its output. */
-export const commitSealed = (parts: PublishParts, job: ClaimedJob, output: Output): Promise<void> =>
-  onePublisher(parts, job, () => commit(parts, job, output));
+/** From the record on: what a restart does with a job that had recorded its output. */
+export const takeOverSealed = (
+  parts: PublishParts,
+  job: ClaimedJob,
+  output: Output,
+): Promise<void> => onePublisher(parts, job, () => commit(parts, job, output, true));
 
 /** Two generations of one upload never publish at the same time, so the newer one always knows its predecessor. */
 const onePublisher = <T>(
@@ -51,7 +54,12 @@ const onePublisher = <T>(
 ): Promise<T> =>
   parts.gate.hold([`publish:${job.partner}:${job.upload.memberId}:${job.upload.key}`], work);
 
-async function commit(parts: PublishParts, job: ClaimedJob, output: Output): Promise<void> {
+async function commit(
+  parts: PublishParts,
+  job: ClaimedJob,
+  output: Output,
+  isInDoubt: boolean,
+): Promise<void> {
   const { storage } = parts;
   const { isOvertaken, isTaken, predecessor } = await parts.jobs.standing(job.id);
   const folder = sharedFolder(job.project, parts.site, job.partner);
@@ -67,7 +75,7 @@ async function commit(parts: PublishParts, job: ClaimedJob, output: Output): Pro
     return;
   }
   const spooled = storage.spoolPath('outputs', job.id);
-  const request = { output: spooled, path, sha256: output.sha256 };
+  const request = { output: spooled, path, sha256: output.sha256, isInDoubt };
   const replaces = predecessor?.name === output.name ? predecessor.sha256 : undefined;
   try {
     await storage.publish({ ...request, replaces });

@@ -5,7 +5,7 @@ import { cut, isWhole, type Coverage } from '../core/coverage.ts';
 import { codeOf } from '../core/errors.ts';
 import { maximumAttempts } from '../core/upload.ts';
 import { identityOf, isBeforeClaim, presumed } from './generations.ts';
-import { commitSealed, finish, removeLeftovers } from './publish.ts';
+import { takeOverSealed, finish, removeLeftovers } from './publish.ts';
 import type { ClaimedJob, Ending, Output, Upload } from './ports/jobs.ts';
 import type { FileFacts } from './ports/storage.ts';
 import { filesBelow } from './renames.ts';
@@ -57,7 +57,7 @@ async function goOn(parts: RunParts, job: ClaimedJob, output: Output | undefined
   const { log } = parts;
   try {
     if (output !== undefined && job.upload.kind === 'intake') {
-      await commitSealed(parts, job, output);
+      await takeOverSealed(parts, job, output);
       log.info({ job: job.id }, 'finished output taken over');
       return;
     }

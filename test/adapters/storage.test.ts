@@ -193,17 +193,21 @@ for (const hasProc of [true, false]) {
         path,
         sha256: sha256('v1'),
         replaces: undefined,
+        isInDoubt: false,
       };
       await storage.publish(request);
       t.equal(read(path), 'v1');
       t.notOk(existsSync(request.output));
       await storage.publish(request);
       t.equal(read(path), 'v1', 'repeated after a crash: adopted');
-      const other = { output: output('o2', 'v2'), path, sha256: sha256('v2'), replaces: undefined };
+      const other = { ...request, output: output('o2', 'v2'), sha256: sha256('v2') };
       t.equal(await codeOf(() => storage.publish(other)), 'OUTBOX_CONFLICT');
       t.equal(read(path), 'v1');
       await storage.publish({ ...other, replaces: sha256('v1') });
       t.equal(read(path), 'v2');
+      const lost = { ...other, output: output('o3', 'v'), path: `${path}x`, isInDoubt: true };
+      t.equal(await codeOf(() => storage.publish(lost)), 'STORAGE_FAILED');
+      t.notOk(existsSync(join(home, `${path}x`)), 'a crash took its last bytes');
       const gone = { ...other, path: `${path}x`, sha256: sha256('v3') };
       t.equal(await codeOf(() => storage.publish(gone)), 'STORAGE_FAILED');
       t.notOk(existsSync(join(home, `${path}x`)));

@@ -5,7 +5,7 @@ import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { sql } from '../../src/adapters/sql/kysely.ts';
-import { largeBytes, queuePenalty } from '../../src/core/upload.ts';
+import { largeBytes, mostPenaltyMs } from '../../src/core/upload.ts';
 import {
   FakeProcessor,
   makeRig,
@@ -145,14 +145,14 @@ void t.test(
     rig.recipients.set('UMHS', []);
     await rig.settle();
     rig.recipients.set('UMHS', ['key']);
-    rig.clock.advance(queuePenalty.mostMs + 60_000);
+    rig.clock.advance(mostPenaltyMs + 60_000);
     await rig.db
       .updateTable('job')
       .set({ state: 'queued', rankAt: 1 })
       .where('state', '=', 'waiting')
       .execute();
-    const since = rig.clock.now() - queuePenalty.mostMs - 60_000;
-    const rank = { dueAt: since, rankAt: since + queuePenalty.mostMs };
+    const since = rig.clock.now() - mostPenaltyMs - 60_000;
+    const rank = { dueAt: since, rankAt: since + mostPenaltyMs };
     await rig.db.updateTable('job').set(rank).where('state', '=', 'queued').execute();
     for (let n = 3; n < 6; n += 1) await upload(rig, `${n}.dcm`, 'abc');
     await rig.settle();

@@ -105,7 +105,8 @@ export class FakeProcessor implements Processor {
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(new AppError('BUSY')), { once: true });
     });
-    return Promise.race([this.answer(task, await readFile(task.source)), aborted]);
+    const work = readFile(task.source).then((bytes) => this.answer(task, bytes));
+    return Promise.race([work, aborted]);
   }
 
   stop(): Promise<void> {
@@ -127,6 +128,8 @@ export async function makeRig(
     isFast?: boolean;
     /** In the place of the fake one. */
     processor?: Processor;
+    /** Lays out what is there at the start; otherwise there is an empty project. */
+    prepare?: (folder: string, clock: TestClock) => void;
   } = {},
 ) {
   const base = how.isFast === true && existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -179,8 +182,9 @@ export async function makeRig(
     return { database, db, audit, storage, uploads, jobs, gate, parts, intake, desk };
   };
 
+  how.prepare?.(folder, clock);
   let now = { ...(await build()) };
-  await seed(now.db, how.partners ?? ['UMHS']);
+  if (how.prepare === undefined) await seed(now.db, how.partners ?? ['UMHS']);
   let worker = createWorker(now.parts);
 
   const rig = {
@@ -222,6 +226,10 @@ export async function makeRig(
       await now.database.close();
       await now.storage.close();
       now = { ...(await build()) };
+      await rig.recover();
+    },
+    /** What a server does when it starts. */
+    recover: async (): Promise<void> => {
       worker = createWorker(now.parts);
       await worker.start();
       await worker.stop(0);

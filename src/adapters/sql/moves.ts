@@ -2,13 +2,12 @@
 // the caller's transaction. Apart from the stores, because uploads, jobs, members and the desk all move jobs. Only a
 // delivery is noted elsewhere (deliveries.ts), by the same table, for it is audited with its evidence.
 
-import type { RawBuilder, Selectable, Transaction, Updateable } from 'kysely';
+import type { Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import { isLegalMove, queuePenalty, type UploadState } from '../../core/upload.ts';
+import { isLegalMove, queuePenaltyMs, type UploadState } from '../../core/upload.ts';
 import type { Upload } from '../../flow/ports/jobs.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { AuditLog } from './audit.ts';
-import { sql } from './kysely.ts';
 import type { Database, JobTable, UploadTable } from './schema.ts';
 
 export interface Parts {
@@ -41,11 +40,18 @@ export interface Move {
   readonly set?: Updateable<JobTable>;
 }
 
-/** A queued job's place among those of its member, see core/upload's `queuePenalty`. */
-export function rankOf(dueAt: number, uploadId: string): RawBuilder<number> {
-  const { bytesPerMs, mostMs } = queuePenalty;
-  return sql<number>`${dueAt} + (select case when "sizeBytes" > ${mostMs * bytesPerMs} then ${mostMs}
-    else "sizeBytes" / ${bytesPerMs} end from upload where id = ${uploadId})`;
+/** A queued job's place among those of its member. */
+export async function rankOf(
+  trx: Transaction<Database>,
+  dueAt: number,
+  uploadId: string,
+): Promise<number> {
+  const upload = await trx
+    .selectFrom('upload')
+    .select('sizeBytes')
+    .where('id', '=', uploadId)
+    .executeTakeFirst();
+  return dueAt + queuePenaltyMs(upload?.sizeBytes ?? 0);
 }
 
 /** Moves one job, or throws CONFLICT. A job that is there already only gets the further columns. */
@@ -60,7 +66,7 @@ export async function moveJob(
     throw new AppError('CONFLICT', { detail: `job ${job.id}: ${job.state} to ${move.to}` });
   }
   const dueAt = typeof move.set?.dueAt === 'number' ? move.set.dueAt : now;
-  const rankAt = move.to === 'queued' ? rankOf(dueAt, job.uploadId) : null;
+  const rankAt = move.to === 'queued' ? await rankOf(trx, dueAt, job.uploadId) : null;
   await trx
     .updateTable('job')
     .set({ reason: null, detail: null, ...move.set, rankAt, state: move.to, updatedAt: now })

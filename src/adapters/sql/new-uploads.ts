@@ -109,7 +109,7 @@ export async function insertJobs(
         outputBytes: null,
         report: null,
         dueAt: state === 'queued' ? now : null,
-        rankAt: state === 'queued' ? rankOf(now, upload.id) : null,
+        rankAt: state === 'queued' ? await rankOf(trx, now, upload.id) : null,
         leaseOwner: null,
         leaseUntil: null,
         publishedAt: null,

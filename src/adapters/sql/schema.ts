@@ -190,7 +190,7 @@ export interface JobTable {
   attempts: Default<number>;
   workerDeaths: Default<number>;
   dueAt: number | null;
-  /** While it is queued, and only then: its place among its member's jobs, see core/upload's `queuePenalty`. */
+  /** While it is queued, and only then: its place among its member's jobs, see core/upload's `queuePenaltyMs`. */
   rankAt: Default<number | null>;
   leaseOwner: string | null;
   leaseUntil: number | null;

@@ -214,7 +214,7 @@ export interface Waiting {
 /** For the worker loop. */
 export interface JobStore {
   /** The next due job of an active project: of the member with the fewest in work, then the one served longest ago; of
-   *  theirs the first by core/upload's `queuePenalty`. No change. */
+   *  theirs the first by core/upload's `queuePenaltyMs`. No change. */
   nextDue(
     now: number,
     turn: {
