@@ -1,5 +1,6 @@
 // Bytes to text in every character set of the standard (PS3.5 §6.1, PS3.3 §C.12.1.1.2). Only a reader: what we write is
-// ASCII. Values are split after decoding, for in GB18030 and GBK 0x5C and 0x5E occur as second bytes.
+// ASCII, but for the Chinese words of text-encode.ts. Values are split after decoding, for in GB18030 and GBK 0x5C and
+// 0x5E occur as second bytes.
 
 import type { VR } from './dataset.ts';
 import { latin1, stripPadding } from './latin1.ts';

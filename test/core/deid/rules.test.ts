@@ -236,3 +236,25 @@ void t.test('a descriptor without a word stays without a word', async (t) => {
   );
   t.equal(text(at(dataset, 0x0008103e)), '');
 });
+
+// --- text in pixels ------------------------------------------------------------------------------------------
+
+const screenshot = ctSlice({ modality: 'OT', sopClass: '1.2.840.10008.5.1.4.1.1.7' });
+const scan = ctSlice();
+const pixelRules: readonly (readonly [file: Buffer, when: string, action: string, want: string])[] =
+  [
+    [screenshot, 'SOPClassUID = 1.2.840.10008.5.1.4.1.1.7', 'keep', 'passes'],
+    [screenshot, 'SOPClassUID = 1.2.840.10008.5.1.4.1.1.2', 'keep', 'burned-in'],
+    [screenshot, 'Manufacturer = "Example Imaging" and Modality = OT', 'keep', 'passes'],
+    [screenshot, 'ManufacturerModelName exists', 'keep', 'burned-in'],
+    [screenshot, 'Modality = US', 'keep', 'burned-in'],
+    [scan, 'Manufacturer contains example', 'hold', 'rule'],
+    [scan, 'StationName = CT07', 'hold', 'passes'],
+  ];
+for (const [file, when, action, want] of pixelRules) {
+  void t.test(`pixels are given to "${action}" when ${when}: ${want}`, async (t) => {
+    const rule = JSON.stringify({ tag: 'PixelData', action, when });
+    const { image } = await clean(file, `extends: basic\nrules: [${rule}]`);
+    t.equal(image?.reason ?? 'passes', want);
+  });
+}
