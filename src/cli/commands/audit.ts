@@ -1,6 +1,7 @@
 // `clubhouse audit`: the trail of everything that mattered.
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { actorNames, onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError } from '../output.ts';
@@ -109,7 +110,6 @@ function readHead(text: string | undefined): { seq: number; hash: string } | und
 }
 
 /** Waits for who reads: an export can be large. */
-const printLine = (line: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    process.stdout.write(`${line}\n`, (error) => (error == null ? resolve() : reject(error)));
-  });
+async function printLine(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
+}
