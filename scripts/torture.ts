@@ -1,12 +1,14 @@
-// `npm run torture [-- --kills N --seconds S --seed X]`: two real sites, clients that upload, cancel, resume, overwrite and remove,
+// `npm run torture [-- --kills N --seconds S --seed X]` (and `-- audit --kills N`: a process that only appends to the audit trail): two real sites, clients that upload, cancel, resume, overwrite and remove,
 // servers that are killed at any moment, a line that breaks, disks that fill up. At the end it compares what clients were promised with what was
 // published and delivered. Its last line has the figures; it ends with 1 if any of them is not 0.
 
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import Database from 'better-sqlite3';
 import yargs from 'yargs';
+import { killAppenders } from '../test/support/audit-kills.ts';
 import { Person } from '../test/support/people.ts';
 import { Site } from '../test/support/site.ts';
 import { chanceOf } from './torture/chance.ts';
@@ -47,6 +49,7 @@ interface Sites {
 }
 
 async function main(): Promise<number> {
+  if (process.argv[2] === 'audit') return tortureAudit();
   const options = await yargs(process.argv.slice(2))
     .option('kills', { type: 'number', default: 30, describe: 'How often a server is killed' })
     .option('seconds', { type: 'number', default: 75, describe: 'How long clients upload' })
@@ -76,6 +79,18 @@ async function main(): Promise<number> {
   }
 }
 
+/** Kills of a process that appends, each with a look whether the trail is whole and has all that was committed. */
+async function tortureAudit(): Promise<number> {
+  const { kills } = await yargs(process.argv.slice(3))
+    .option('kills', { type: 'number', default: 1000, describe: 'How often it is killed' })
+    .strict()
+    .parse();
+  const result = await killAppenders(kills, () => Math.random() * 40, 50);
+  const figures = `${result.lost} lost, ${result.falseAlarms} false alarms`;
+  say(`torture: audit, ${result.kills} kills, ${result.entries} entries; ${figures}`);
+  return result.lost + result.falseAlarms === 0 ? 0 : 1;
+}
+
 async function torture(
   sites: Sites,
   options: Options,
@@ -94,22 +109,20 @@ async function torture(
   await Promise.all([peking.start(), michigan.start()]);
   const watching = Promise.all([published.run(isDone, false), arrived.run(isDone, true)]);
   const senders = await makeSenders(sites, options, ledger);
-  const killer = new Killer({
-    ...{ sender: peking, receiver: michigan, incoming: there, line, disks, chance },
-  });
+  const killer = new Killer({ sender: peking, receiver: michigan, line, disks, chance });
   const sending = Promise.all(senders.map((sender) => sender.run()));
   await killer.run(options.kills, options.seconds);
   mend();
   clientsAreOver = true;
   // Each ends what it began. One that cannot, say on a disk that stays full, has no promise and is not waited for.
-  await Promise.race([sending, sleep(60_000, undefined, { ref: false })]);
+  await Promise.race([sending, sleep(300_000, undefined, { ref: false })]);
   await comeToRest(peking, ledger);
   isOver = true;
   await watching;
   await judge({ sites, published, arrived, ledger, account });
   const looks = published.looks + arrived.looks;
-  const steps = [...killer.byStep].map(([step, count]) => `${step} ${count}`).sort();
-  say(`  kills: ${steps.join(', ')}`);
+  say(`  kills: ${killer.summary.join(', ')}`);
+  if (killer.unmet.length > 0) say(`  steps that were not met: ${killer.unmet.join(', ')}`);
   const acknowledged = ledger.tracks.filter((track) => track.ending === 'acknowledged').length;
   return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${killer.fills} full disks, ${line.cuts} cuts, ${looks} looks`;
 }
@@ -151,26 +164,48 @@ async function judge(what: {
   await reconciler.audit(sites.michigan);
 }
 
-/** Until nothing is owed any more and nothing changed for a while, at most two minutes. */
+/** Nothing moved for so long: it never will. The only time limit, so that a slow machine is not taken for a fault. */
+const standstillMs = 120_000;
+
+/** Until nothing is owed any more, or nothing moves. */
 async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
-  const end = Date.now() + 60_000;
   const abandoned = new Set(
     ledger.tracks
       .filter(({ ending }) => ending === 'abandoned' || ending === 'open')
       .map(({ path }) => path),
   );
   const over = ['delivered', 'superseded', 'withdrawn', 'held', 'failed', 'rejected'];
+  let [seen, since] = ['', Date.now()];
   for (;;) {
-    await sleep(2000);
+    await sleep(1000);
     await site.run(['replicate', 'now']).catch(() => undefined);
-    const open = (await site.jobs()).filter(
-      (job) => !over.includes(job.state) && !(job.state === 'partial' && abandoned.has(job.upload)),
-    );
-    if (open.length === 0) break;
-    if (Date.now() > end) return;
+    const open = (await site.jobs())
+      .filter(
+        (job) =>
+          !over.includes(job.state) && !(job.state === 'partial' && abandoned.has(job.upload)),
+      )
+      .map((job) => `${job.id} ${job.state}`);
+    const chores = await choresOf(site);
+    if (open.length === 0 && chores.length === 0) return;
+    const now = [...open, ...chores].join();
+    if (now !== seen) [seen, since] = [now, Date.now()];
+    else if (Date.now() - since > standstillMs) return;
   }
-  // Receipts and the sweep come last.
-  await sleep(3000);
+}
+
+/** What comes last: receipts to be written, and the spool to be swept. */
+async function choresOf(site: Site): Promise<readonly string[]> {
+  const database = new Database(join(site.home, 'data/state/clubhouse.db'), { readonly: true });
+  try {
+    const due = database.prepare('select id from upload where "receiptDue" = 1').pluck().all();
+    const spool: string[] = [];
+    for (const area of ['claims', 'outputs', 'scratch']) {
+      spool.push(...(await readdir(join(site.home, 'data/spool', area))));
+    }
+    return [...due.map(String), ...spool];
+  } finally {
+    database.close();
+  }
 }
 
 async function makeSites(options: Options, isFaulty: () => boolean): Promise<Sites> {

@@ -1,40 +1,27 @@
-// Ends servers without warning, at random times and at the steps of the flow. The steps are seen in the database and on the
-// disk from outside: no part of the product knows that it is tortured.
+// Ends servers without warning, at random times and at every named step of the flow (kill-at.ts), fills their disks and cuts
+// the line between them. Steps that were met least come first, so that each is met if the run is long enough.
 
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import Database from 'better-sqlite3';
 import type { Site } from '../../test/support/site.ts';
 import type { Chance } from './chance.ts';
 import type { Disk } from './disk.ts';
 import type { Line } from './line.ts';
 
-/** True once the sending site is in this step. */
-const steps = {
-  uploading: `select 1 from job where state = 'uploading'`,
-  settling: `select 1 from job where state = 'settling'`,
-  queued: `select 1 from job where state = 'queued'`,
-  processing: `select 1 from job where state = 'processing' and output is null`,
-  recorded: `select 1 from job where state = 'processing' and output is not null`,
-  published: `select 1 from delivery where state = 'pending'`,
-  replicating: `select 1 from lease where until > ?`,
-  receipt: `select 1 from upload where "receiptDue" = 1`,
-} as const;
-type Step = keyof typeof steps | 'any' | 'spooled' | 'arriving';
+const killAt = new URL('./kill-at.js', import.meta.url).href;
 
-const allSteps: readonly [Step, ...Step[]] = [
-  'any',
-  'any',
-  'spooled',
-  'arriving',
-  ...(Object.keys(steps) as (keyof typeof steps)[]),
+/** What the sending site does from the first byte to the partner's receipt: entries of the audit trail, and calls. */
+const senderSteps: readonly string[] = [
+  ...['upload.begun', 'job.settling', 'job.partial', 'job.queued', 'job.processing'],
+  ...['subject.added', 'job.published', 'file.delivered', 'job.delivered', 'job.superseded'],
+  ...['upload.removed', 'upload.renamed', 'file.delivery-failed'],
+  ...['claim', 'publish', 'receipt', 'drop claim', 'drop output', 'sync', 'client rename'],
 ];
+/** What the receiving site does while files arrive. */
+const receiverSteps: readonly string[] = ['sync', 'client rename'];
 
 export interface KillerParts {
   readonly sender: Site;
   readonly receiver: Site;
-  readonly incoming: string;
   readonly line: Line;
   readonly disks: readonly [Disk, Disk];
   readonly chance: Chance;
@@ -42,35 +29,92 @@ export interface KillerParts {
 
 export class Killer {
   readonly #parts: KillerParts;
-  readonly #database: Database.Database;
+  /** `<site> <side> <step>` → how often it was killed there. */
   readonly byStep = new Map<string, number>();
   kills = 0;
   fills = 0;
 
   constructor(parts: KillerParts) {
     this.#parts = parts;
-    const path = join(parts.sender.home, 'data', 'state', 'clubhouse.db');
-    this.#database = new Database(path, { readonly: true });
+    for (const side of ['before', 'after']) {
+      for (const step of senderSteps) this.byStep.set(`${parts.sender.code} ${side} ${step}`, 0);
+      for (const step of receiverSteps)
+        this.byStep.set(`${parts.receiver.code} ${side} ${step}`, 0);
+    }
   }
 
-  /** `kills` times within `seconds`, evenly on the whole. */
+  /** Steps that were never met. */
+  get unmet(): readonly string[] {
+    return [...this.byStep].filter(([, count]) => count === 0).map(([step]) => step);
+  }
+
+  /** `kills` times; `seconds` is the aim, a slow machine takes longer. */
   async run(kills: number, seconds: number): Promise<void> {
-    const { chance, line } = this.#parts;
-    const everyMs = (seconds * 1000) / Math.max(1, kills);
-    const begun = Date.now();
+    const { chance, line, receiver } = this.#parts;
+    const slotMs = (seconds * 1000) / Math.max(1, kills);
     while (this.kills < kills) {
-      await sleep(
-        Math.max(0, begun + this.kills * everyMs + chance.whole(0, everyMs) - Date.now()),
-      );
-      const step = chance.one(allSteps);
-      await this.#reached(step, Math.min(2000, everyMs));
+      const name = this.#next();
+      const site = name.startsWith(receiver.code) ? receiver : this.#parts.sender;
+      const other = site === receiver ? this.#parts.sender : receiver;
+      if (other.isGone) await this.#restart(other, undefined, {});
+      const [, side, ...step] = name.split(' ');
+      const nth = chance.is(0.7) ? 1 : chance.whole(2, 5);
+      const TORTURE_KILL_AT = `${side} ${nth} ${step.join(' ')}`;
+      const at = { NODE_OPTIONS: `--import=${killAt}`, TORTURE_KILL_AT };
+      // Begun anew with the step in it; what ends it now is a kill at any time.
+      await this.#restart(site, site.isGone ? undefined : 'any time', at);
+      const end = Date.now() + Math.max(3000, slotMs * 2);
       if (chance.is(0.2)) line.cut();
-      if (chance.is(0.25)) await this.#fill();
-      await this.#kill(step);
+      if (chance.is(0.15)) await this.#fill();
+      while (!site.isGone && Date.now() < end) await sleep(5);
+      if (site.isGone) this.#count(name);
     }
-    await sleep(Math.max(0, begun + seconds * 1000 - Date.now()));
     for (const disk of this.#parts.disks) disk.free();
-    this.#database.close();
+    for (const site of [this.#parts.sender, receiver]) {
+      await this.#restart(site, site.isGone ? undefined : 'any time', {});
+    }
+  }
+
+  /** One of those that were met least. */
+  #next(): string {
+    const least = Math.min(...this.byStep.values());
+    const [first = '', ...more] = [...this.byStep]
+      .filter(([name, count]) => count <= least + 1 && !name.endsWith('any time'))
+      .map(([name]) => name);
+    return this.#parts.chance.one([first, ...more]);
+  }
+
+  #count(name: string): void {
+    this.kills += 1;
+    this.byStep.set(name, (this.byStep.get(name) ?? 0) + 1);
+  }
+
+  async #restart(site: Site, kill: 'any time' | undefined, at: NodeJS.ProcessEnv): Promise<void> {
+    const { chance, disks, receiver } = this.#parts;
+    if (kill !== undefined) {
+      await site.stop('SIGKILL');
+      this.#countAny(site);
+    }
+    // A partner may stay away for a while.
+    if (site === receiver && chance.is(0.3)) await chance.pause(2000);
+    // Without room a server does not start; that is for its administrator to mend.
+    for (const disk of disks) disk.free();
+    await site.start(at);
+  }
+
+  #countAny(site: Site): void {
+    this.kills += 1;
+    this.#anyTime.set(site.code, (this.#anyTime.get(site.code) ?? 0) + 1);
+  }
+  readonly #anyTime = new Map<string, number>();
+
+  /** Counts for people. */
+  get summary(): readonly string[] {
+    const met = [...this.byStep].filter(([, count]) => count > 0);
+    return [
+      ...[...this.#anyTime].map(([code, count]) => `${code} any time ${count}`),
+      ...met.map(([step, count]) => `${step} ${count}`),
+    ].sort();
   }
 
   /** No room at the one or the other, for a while; sometimes the kill comes while there is none. */
@@ -80,45 +124,7 @@ export class Killer {
     if (!disk.isSmall) return;
     this.fills += 1;
     disk.fill();
-    await chance.pause(3000);
+    await chance.pause(1500);
     if (chance.is(0.7)) disk.free();
-  }
-
-  async #kill(step: Step): Promise<void> {
-    const { chance, sender, receiver } = this.#parts;
-    const isRemote =
-      step === 'arriving' || step === 'replicating' ? chance.is(0.5) : chance.is(0.1);
-    const site = isRemote ? receiver : sender;
-    this.kills += 1;
-    const name = `${site.code} ${step}`;
-    this.byStep.set(name, (this.byStep.get(name) ?? 0) + 1);
-    await site.stop('SIGKILL');
-    // A partner may stay away for a while.
-    if (isRemote) await chance.pause(4000);
-    // Without room a server does not start; that is for its administrator to mend.
-    for (const disk of this.#parts.disks) disk.free();
-    await site.start();
-  }
-
-  async #reached(step: Step, withinMs: number): Promise<void> {
-    const end = Date.now() + withinMs;
-    while (Date.now() < end && !this.#is(step)) await sleep(1);
-  }
-
-  #is(step: Step): boolean {
-    const { sender, incoming } = this.#parts;
-    if (step === 'any') return true;
-    if (step === 'spooled') return names(join(sender.home, 'data', 'spool', 'outputs')).length > 0;
-    if (step === 'arriving') return names(incoming).some((name) => name.endsWith('.part'));
-    const query = this.#database.prepare(steps[step]);
-    return (step === 'replicating' ? query.get(Date.now()) : query.get()) !== undefined;
-  }
-}
-
-function names(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder, { recursive: true }).map(String);
-  } catch {
-    return [];
   }
 }

@@ -178,7 +178,9 @@ export class Site {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
+    let hasTold = false;
     const keep = (chunk: Buffer): void => {
+      hasTold ||= chunk.includes('"msg":"listening on');
       try {
         appendFileSync(this.#logFile, chunk);
       } catch {
@@ -191,8 +193,11 @@ export class Site {
     await until(
       `${this.code} to listen`,
       async () => {
+        // Killed by who wants it killed.
+        if (child.signalCode !== null) return true;
         if (child.exitCode !== null) throw new Error(`serve ended: ${await this.log()}`);
-        return (await answers(this.port)) ? true : undefined;
+        // Where the log says it, no key exchange is needed to find it out.
+        return hasTold || (await answers(this.port)) ? true : undefined;
       },
       60_000,
     );
@@ -207,6 +212,11 @@ export class Site {
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return ended;
+  }
+
+  /** Did it end without being asked to? */
+  get isGone(): boolean {
+    return this.#server?.signalCode != null || this.#server?.exitCode != null;
   }
 
   log(): Promise<string> {
