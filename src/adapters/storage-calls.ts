@@ -11,7 +11,8 @@ export const calls = {
   close: promisify(fs.close),
   read: promisify(fs.read),
   writev: promisify(fs.writev),
-  fstat: (fd: number): Promise<fs.BigIntStats> => fstat(fd, { bigint: true }),
+  /** At once: what is open has its facts in memory, and the way through a thread takes ten times as long. */
+  fstat: async (fd: number): Promise<fs.BigIntStats> => fs.fstatSync(fd, { bigint: true }),
   lstat: (path: string): Promise<fs.BigIntStats> => lstat(path, { bigint: true }),
   ftruncate: promisify(fs.ftruncate),
   futimes: promisify(fs.futimes),
@@ -26,7 +27,6 @@ export const calls = {
   opendir: promisify(fs.opendir),
   statfs: promisify(fs.statfs),
 };
-const fstat = promisify(fs.fstat);
 const lstat = promisify(fs.lstat);
 
 const codes: Readonly<Record<string, ErrorCode>> = {

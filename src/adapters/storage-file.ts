@@ -38,9 +38,11 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
       guarded(() => calls.futimes(fd, accessedMs / 1000, modifiedMs / 1000)),
     sync: () =>
       guarded(async () => {
-        await calls.fsync(fd);
-        if (isEntrySynced || syncEntry === undefined) return;
-        await syncEntry();
+        if (isEntrySynced || syncEntry === undefined) return calls.fsync(fd);
+        // Both at once: on most file systems they wait for the same commit of the journal.
+        const [bytes, entry] = await Promise.allSettled([calls.fsync(fd), syncEntry()]);
+        if (bytes.status === 'rejected') throw bytes.reason;
+        if (entry.status === 'rejected') throw entry.reason;
         isEntrySynced = true;
       }),
     close: () => guarded(() => calls.close(fd)),

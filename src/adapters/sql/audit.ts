@@ -6,6 +6,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
+import { insertRow, prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
 export interface AuditEntry {
@@ -43,6 +44,22 @@ export const emptyHead: AuditHead = { seq: 0, hash: '' };
 
 const isSameHead = (a: AuditHead, b: AuditHead): boolean => a.seq === b.seq && a.hash === b.hash;
 
+const newestSeq = prepared<Record<string, never>, { readonly seq: number | null }>((db) =>
+  db.selectFrom('audit').select(({ fn }) => fn.max<number | null>('seq').as('seq')),
+);
+
+const headRow = prepared<Record<string, never>, AuditHead & { readonly mac: string | null }>((db) =>
+  db.selectFrom('audit_head').select(['seq', 'hash', 'mac']).where('id', '=', 1),
+);
+
+const setHead = prepared<{ seq: number; hash: string; mac: string }, unknown>((db, value) => {
+  const head = { seq: value('seq'), hash: value('hash'), mac: value('mac') };
+  return db
+    .insertInto('audit_head')
+    .values({ id: 1, ...head })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet(head));
+});
+
 export class AuditLog {
   readonly #key: Uint8Array;
   readonly #clock: Clock;
@@ -72,10 +89,7 @@ export class AuditLog {
     if (entries.length === 0) return;
     this.#hasAppended = true;
     const last = (await this.#head(trx)) ?? emptyHead;
-    const newest = await trx
-      .selectFrom('audit')
-      .select(({ fn }) => fn.max('seq').as('seq'))
-      .executeTakeFirst();
+    const [newest] = await newestSeq(trx, {});
     let head = { seq: Math.max(last.seq, newest?.seq ?? 0), hash: last.hash };
     const rows = entries.map((entry) => {
       const row = {
@@ -88,18 +102,16 @@ export class AuditLog {
       head = { seq: head.seq + 1, hash: this.#chain(head.hash, row) };
       return { ...row, ...head };
     });
-    for (let at = 0; at < rows.length; at += rowsAStatement) {
+    const [only] = rows;
+    if (rows.length === 1 && only !== undefined) await insertRow(trx, 'audit', only);
+    for (let at = 0; rows.length > 1 && at < rows.length; at += rowsAStatement) {
       await trx
         .insertInto('audit')
         .values(rows.slice(at, at + rowsAStatement))
         .execute();
     }
     const sealed = { ...head, mac: this.#seal('head', head) };
-    await trx
-      .insertInto('audit_head')
-      .values({ id: 1, ...sealed })
-      .onConflict((conflict) => conflict.column('id').doUpdateSet(sealed))
-      .execute();
+    await setHead(trx, sealed);
   }
 
   /** Where the trail ends now, as far as it is committed. */
@@ -198,11 +210,7 @@ export class AuditLog {
   async #storedHead(
     db: Kysely<Database>,
   ): Promise<(AuditHead & { readonly mac: string | null }) | undefined> {
-    return db
-      .selectFrom('audit_head')
-      .select(['seq', 'hash', 'mac'])
-      .where('id', '=', 1)
-      .executeTakeFirst();
+    return (await headRow(db, {}))[0];
   }
 
   async #head(db: Kysely<Database>): Promise<AuditHead | undefined> {

@@ -2,12 +2,13 @@
 // the caller's transaction. Apart from the stores, because uploads, jobs, members and the desk all move jobs. Only a
 // delivery is noted elsewhere (deliveries.ts), by the same table, for it is audited with its evidence.
 
-import type { Selectable, Transaction, Updateable } from 'kysely';
+import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import { isLegalMove, queuePenaltyMs, type UploadState } from '../../core/upload.ts';
 import type { Upload } from '../../flow/ports/jobs.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { AuditLog } from './audit.ts';
+import { prepared, updateRow } from './prepared.ts';
 import type { Database, JobTable, UploadTable } from './schema.ts';
 
 export interface Parts {
@@ -40,17 +41,17 @@ export interface Move {
   readonly set?: Updateable<JobTable>;
 }
 
+const sizeOf = prepared<{ id: string }, { sizeBytes: number }>((db, value) =>
+  db.selectFrom('upload').select('sizeBytes').where('id', '=', value('id')),
+);
+
 /** A queued job's place among those of its member. */
 export async function rankOf(
   trx: Transaction<Database>,
   dueAt: number,
   uploadId: string,
 ): Promise<number> {
-  const upload = await trx
-    .selectFrom('upload')
-    .select('sizeBytes')
-    .where('id', '=', uploadId)
-    .executeTakeFirst();
+  const [upload] = await sizeOf(trx, { id: uploadId });
   return dueAt + queuePenaltyMs(upload?.sizeBytes ?? 0);
 }
 
@@ -67,11 +68,14 @@ export async function moveJob(
   }
   const dueAt = typeof move.set?.dueAt === 'number' ? move.set.dueAt : now;
   const rankAt = move.to === 'queued' ? await rankOf(trx, dueAt, job.uploadId) : null;
-  await trx
-    .updateTable('job')
-    .set({ reason: null, detail: null, ...move.set, rankAt, state: move.to, updatedAt: now })
-    .where('id', '=', job.id)
-    .execute();
+  await updateRow(trx, 'job', job.id, {
+    reason: null,
+    detail: null,
+    ...move.set,
+    rankAt,
+    state: move.to,
+    updatedAt: now,
+  });
   if (job.state === move.to && move.set?.reason === undefined) return;
   await parts.audit.append(trx, {
     actor: move.actor,
@@ -85,18 +89,15 @@ export async function moveJob(
     },
   });
   if (!told.has(move.to)) return;
-  await trx
-    .updateTable('upload')
-    .set({ receiptDue: 1, updatedAt: now })
-    .where('id', '=', job.uploadId)
-    .execute();
+  await updateRow(trx, 'upload', job.uploadId, { receiptDue: 1, updatedAt: now });
 }
 
-export const jobsOf = (
-  trx: Transaction<Database>,
-  uploadId: string,
-): Promise<readonly JobRecord[]> =>
-  trx.selectFrom('job').selectAll().where('uploadId', '=', uploadId).orderBy('partner').execute();
+const jobsOfUpload = prepared<{ uploadId: string }, JobRecord>((db, value) =>
+  db.selectFrom('job').selectAll().where('uploadId', '=', value('uploadId')).orderBy('partner'),
+);
+
+export const jobsOf = (trx: Kysely<Database>, uploadId: string): Promise<readonly JobRecord[]> =>
+  jobsOfUpload(trx, { uploadId });
 
 export const toUpload = (row: UploadRecord, states: readonly UploadState[]): Upload => ({
   id: row.id,

@@ -1,9 +1,10 @@
 // Makes the next generation of a path with its jobs. Apart from the store, because a release of a published zip
 // (adapters/sql/desk.ts) makes one too.
 
-import type { Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
+import { insertRow, prepared } from './prepared.ts';
 import { jobsOf, rankOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
@@ -53,7 +54,7 @@ export async function insertUpload(
     createdAt: now,
     updatedAt: now,
   };
-  await trx.insertInto('upload').values(row).execute();
+  await insertRow(trx, 'upload', row);
   await insertJobs(parts, trx, row, upload.state, upload.reason);
   await parts.audit.append(trx, {
     actor,
@@ -91,33 +92,30 @@ export async function insertJobs(
   }
   if (partners.length === 0 && there.length === 0) added.push('');
   for (const partner of added) {
-    await trx
-      .insertInto('job')
-      .values({
-        id: newId(),
-        uploadId: upload.id,
-        projectId: upload.projectId,
-        memberId: upload.memberId,
-        partner,
-        state,
-        reason: reason ?? null,
-        detail: null,
-        profileHash: null,
-        recipients: null,
-        output: null,
-        outputSha256: null,
-        outputBytes: null,
-        report: null,
-        dueAt: state === 'queued' ? now : null,
-        rankAt: state === 'queued' ? await rankOf(trx, now, upload.id) : null,
-        leaseOwner: null,
-        leaseUntil: null,
-        publishedAt: null,
-        deliveredAt: null,
-        createdAt: now,
-        updatedAt: now,
-      })
-      .execute();
+    await insertRow(trx, 'job', {
+      id: newId(),
+      uploadId: upload.id,
+      projectId: upload.projectId,
+      memberId: upload.memberId,
+      partner,
+      state,
+      reason: reason ?? null,
+      detail: null,
+      profileHash: null,
+      recipients: null,
+      output: null,
+      outputSha256: null,
+      outputBytes: null,
+      report: null,
+      dueAt: state === 'queued' ? now : null,
+      rankAt: state === 'queued' ? await rankOf(trx, now, upload.id) : null,
+      leaseOwner: null,
+      leaseUntil: null,
+      publishedAt: null,
+      deliveredAt: null,
+      createdAt: now,
+      updatedAt: now,
+    });
   }
 }
 
@@ -126,29 +124,54 @@ async function partnersOf(
   upload: Pick<UploadRecord, 'projectId' | 'partner'>,
 ): Promise<string[]> {
   if (upload.partner !== null) return [upload.partner];
-  const rows = await trx
-    .selectFrom('project_partner')
-    .select('partner')
-    .where('projectId', '=', upload.projectId)
-    .orderBy('partner')
-    .execute();
+  const rows = await ofProject(trx, { projectId: upload.projectId });
   return rows.map((row) => row.partner);
 }
 
+const ofProject = prepared<{ projectId: string }, { partner: string }>((db, value) =>
+  db
+    .selectFrom('project_partner')
+    .select('partner')
+    .where('projectId', '=', value('projectId'))
+    .orderBy('partner'),
+);
+
 /** The newest row at a path: of this member in an intake, of anybody in the outgoing folder, which members share. */
-const newest = (
+async function newest(
   trx: Transaction<Database>,
   at: Pick<NewUpload, 'kind' | 'memberId' | 'path'>,
-): Promise<{ generation: number; uploadKey: string } | undefined> =>
-  trx
+): Promise<Predecessor | undefined> {
+  const { path, kind, memberId } = at;
+  const [row] =
+    kind === 'intake'
+      ? await newestOfMember(trx, { path, kind, memberId })
+      : await newestOfAll(trx, { path, kind });
+  return row;
+}
+
+interface Predecessor {
+  readonly generation: number;
+  readonly uploadKey: string;
+}
+type Kind = NewUpload['kind'];
+
+const newestFirst = (db: Kysely<Database>, path: string, kind: Kind) =>
+  db
     .selectFrom('upload')
     .select(['generation', 'uploadKey'])
-    .where('path', '=', at.path)
-    .where('kind', '=', at.kind)
-    .$if(at.kind === 'intake', (query) => query.where('memberId', '=', at.memberId))
+    .where('path', '=', path)
+    .where('kind', '=', kind)
     .orderBy('generation', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+    .limit(1);
+
+const newestOfAll = prepared<{ path: string; kind: Kind }, Predecessor>((db, value) =>
+  newestFirst(db, value('path'), value('kind')),
+);
+
+const newestOfMember = prepared<{ path: string; kind: Kind; memberId: string }, Predecessor>(
+  (db, value) =>
+    newestFirst(db, value('path'), value('kind')).where('memberId', '=', value('memberId')),
+);
 
 /** The path itself, unless an upload that was renamed away after its claim still publishes under it. */
 async function freeKey(
@@ -157,17 +180,21 @@ async function freeKey(
   path: string,
   ownId: string,
 ): Promise<string> {
-  const user = await trx
-    .selectFrom('upload')
-    .select('id')
-    .where('memberId', '=', memberId)
-    .where('uploadKey', '=', path)
-    .where('path', '<>', path)
-    .where('id', '<>', ownId)
-    .limit(1)
-    .executeTakeFirst();
+  const [user] = await elsewhere(trx, { memberId, path, ownId });
   return user === undefined ? path : `${path}#${ownId}`;
 }
+
+const elsewhere = prepared<{ memberId: string; path: string; ownId: string }, { id: string }>(
+  (db, value) =>
+    db
+      .selectFrom('upload')
+      .select('id')
+      .where('memberId', '=', value('memberId'))
+      .where('uploadKey', '=', value('path'))
+      .where('path', '<>', value('path'))
+      .where('id', '<>', value('ownId'))
+      .limit(1),
+);
 
 /** A row's place under another path: behind what is there. After a claim it keeps its key, and with it its published name. */
 export async function newPlace(

@@ -5,6 +5,7 @@ import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
 import { toUpload, type UploadRecord } from './moves.ts';
 import { sql } from './kysely.ts';
+import { prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
 type Queries = Pick<
@@ -81,21 +82,35 @@ async function withStates(
 const isOver = (upload: Upload): boolean =>
   upload.states.length > 0 && upload.states.every((state) => state === 'withdrawn');
 
+const newestFirst = (db: Kysely<Database>, path: string, offset: number) =>
+  db
+    .selectFrom('upload')
+    .selectAll()
+    .where('path', '=', path)
+    .orderBy('generation', 'desc')
+    .limit(4)
+    .offset(offset);
+
+const atPath = prepared<{ path: string; offset: number }, UploadRecord>((db, value) =>
+  newestFirst(db, value('path'), value('offset')),
+);
+
+const atPathOf = prepared<{ path: string; memberId: string; offset: number }, UploadRecord>(
+  (db, value) =>
+    newestFirst(db, value('path'), value('offset')).where('memberId', '=', value('memberId')),
+);
+
 async function latest(
   db: Kysely<Database>,
   path: string,
   memberId: string | undefined,
 ): Promise<Upload | undefined> {
   for (let offset = 0; ; offset += 4) {
-    const rows = await db
-      .selectFrom('upload')
-      .selectAll()
-      .where('path', '=', path)
-      .$if(memberId !== undefined, (query) => query.where('memberId', '=', memberId ?? ''))
-      .orderBy('generation', 'desc')
-      .limit(4)
-      .offset(offset)
-      .execute();
+    const rows =
+      memberId === undefined
+        ? await atPath(db, { path, offset })
+        : await atPathOf(db, { path, memberId, offset });
+    if (rows.length === 0) return undefined;
     const found = (await withStates(db, rows)).find((upload) => !isOver(upload));
     if (found !== undefined || rows.length < 4) return found;
   }

@@ -1,19 +1,20 @@
 // The rows of uploads: one a generation of a path. Its own jobs move with it until the claim; afterwards only the
 // worker's store moves them.
 
-import type { Kysely, Transaction, Updateable } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { UploadState } from '../../core/upload.ts';
 import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
+import { createCommitQueue } from './commit-queue.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
 import { jobsOf, moveJob, toUpload, type Parts, type UploadRecord } from './moves.ts';
+import { prepared, updateRow } from './prepared.ts';
 import { uploadQueries } from './upload-queries.ts';
-import type { Database, UploadTable } from './schema.ts';
+import type { Database } from './schema.ts';
 
 export function createUploadStore(parts: Parts & { readonly db: Kysely<Database> }): UploadStore {
   const { db, clock, audit } = parts;
-  const inTransaction = <T>(work: (trx: Transaction<Database>) => Promise<T>): Promise<T> =>
-    db.transaction().execute(work);
+  const inTransaction = createCommitQueue(db);
   return {
     ...uploadQueries(db),
     begin: (upload, actor) => inTransaction((trx) => insertUpload(parts, trx, upload, actor)),
@@ -55,15 +56,21 @@ export function createUploadStore(parts: Parts & { readonly db: Kysely<Database>
   };
 }
 
-const identityColumns = (identity: Identity): Updateable<UploadTable> => ({
+const identityColumns = (
+  identity: Identity,
+): Pick<UploadRecord, 'sizeBytes' | 'modifiedMs' | 'device' | 'inode'> => ({
   sizeBytes: identity.sizeBytes,
   modifiedMs: Math.floor(identity.modifiedMs),
   device: identity.device,
   inode: identity.inode,
 });
 
+const byId = prepared<{ id: string }, UploadRecord>((db, value) =>
+  db.selectFrom('upload').selectAll().where('id', '=', value('id')),
+);
+
 async function need(trx: Transaction<Database>, id: string): Promise<UploadRecord> {
-  const row = await trx.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
+  const [row] = await byId(trx, { id });
   if (row === undefined) throw new AppError('NOT_FOUND', { detail: `upload ${id}` });
   return row;
 }
@@ -78,35 +85,27 @@ async function changeUpload(
   const now = parts.clock.now();
   const before = await need(trx, id);
   const isMoved = change.path !== undefined && change.path !== before.path;
-  const { path, uploadKey, generation } = isMoved
-    ? await newPlace(trx, before, change.path ?? before.path)
-    : before;
   const { to } = change;
-  await trx
-    .updateTable('upload')
-    .set({
-      updatedAt: now,
-      path,
-      uploadKey,
-      generation,
-      ...(change.coverage === undefined ? {} : { coverage: JSON.stringify(change.coverage) }),
-      ...(change.closed === undefined ? {} : { closed: change.closed ? 1 : 0 }),
-      ...('declaredSizeBytes' in change
-        ? { declaredSizeBytes: change.declaredSizeBytes ?? null }
-        : {}),
-      ...(change.identity === undefined ? {} : identityColumns(change.identity)),
-      ...(change.touched === true ? { touchedAt: now } : {}),
-      ...(to === undefined ? {} : { settleAt: to.state === 'settling' ? to.settleAt : null }),
-    })
-    .where('id', '=', id)
-    .execute();
+  const set = {
+    updatedAt: now,
+    ...(isMoved ? await newPlace(trx, before, change.path ?? before.path) : {}),
+    ...(change.coverage === undefined ? {} : { coverage: JSON.stringify(change.coverage) }),
+    ...(change.closed === undefined ? {} : { closed: change.closed ? 1 : 0 }),
+    ...('declaredSizeBytes' in change
+      ? { declaredSizeBytes: change.declaredSizeBytes ?? null }
+      : {}),
+    ...(change.identity === undefined ? {} : identityColumns(change.identity)),
+    ...(change.touched === true ? { touchedAt: now } : {}),
+    ...(to === undefined ? {} : { settleAt: to.state === 'settling' ? to.settleAt : null }),
+  };
+  await updateRow(trx, 'upload', id, set);
   if (to?.state === 'queued') await insertJobs(parts, trx, before, 'settling');
   if (to !== undefined) await moveAll(parts, trx, before, to, change.touched === true, actor);
   if (isMoved) {
     await parts.audit.append(trx, { actor, action: 'upload.renamed', object: id });
   }
   const states = (await jobsOf(trx, id)).map((job) => job.state);
-  return toUpload(await need(trx, id), states);
+  return toUpload({ ...before, ...set }, states);
 }
 
 async function moveAll(
