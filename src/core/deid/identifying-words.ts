@@ -3,7 +3,7 @@
 
 import type { DataSet, Tag } from '../dicom/dataset.ts';
 import { decodeValues } from '../dicom/text.ts';
-import { commonWords, namesNobody } from './common-words.ts';
+import { commonWords } from './common-words.ts';
 import { charsetsOf, effectiveVR } from './reading.ts';
 
 export interface Identifying {
@@ -36,7 +36,7 @@ export function identifyingIn(header: DataSet, isKept: (tag: Tag) => boolean): I
   const words = new Set<string>();
   const wholes = new Set<string>();
   for (const value of values) {
-    const parts = wordsOf(fold(value)).filter((part) => !namesNobody.has(part));
+    const parts = wordsOf(fold(value));
     for (const part of parts) if (part.length > 1) words.add(part);
     if (parts.length === 0) continue;
     wholes.add(parts.join(''));
