@@ -465,43 +465,6 @@ void t.test('planted links, FIFOs and swapped folders lead nowhere', async (t) =
   for (const name of ['link', 'dir', 'fifo']) t.notOk(names.includes(name));
 });
 
-void t.test(
-  '3,000 files are listed in pieces, each name once, to concurrent READDIRs too',
-  async (t) => {
-    const folder = `${self}/many`;
-    await alice.status(fxp.MKDIR, folder, 0);
-    const expected = Array.from({ length: 3000 }, (_, index) => `${index}.dcm`).sort();
-    for (const name of expected) writeFileSync(onDisk(`${folder}/${name}`), '');
-    t.same(await alice.list(folder), expected);
-    const handle = await alice.openFolder(folder);
-    const replies = await Promise.all(
-      Array.from({ length: 40 }, () => alice.ask(fxp.READDIR, handle)),
-    );
-    const names = replies.flatMap((reply) => (reply.type === fxp.NAME ? namesIn(reply.body) : []));
-    t.same(names.filter((name) => !name.startsWith('.')).sort(), expected);
-    await alice.close(handle);
-  },
-);
-
-void t.test('odd names survive the way there and back', async (t) => {
-  const names = [
-    'with space',
-    '-dash',
-    '王小东.dcm',
-    '🧠 scan',
-    'quote\'"`$x',
-    'ä'.normalize('NFD'),
-    '.hidden',
-    '~',
-    '*?[',
-    'a\\b',
-  ];
-  await alice.status(fxp.MKDIR, `${self}/odd`, 0);
-  for (const name of names) t.equal(await alice.put(`${self}/odd/${name}`, name), 'OK', name);
-  t.same(await alice.list(`${self}/odd`), [...names].sort());
-  for (const name of names) t.equal(await alice.get(`${self}/odd/${name}`), name);
-});
-
 void t.test('unknown requests are unsupported, and the pipeline behind them goes on', async (t) => {
   const answers = await Promise.all([
     alice.status(99, 'x'),
@@ -514,20 +477,6 @@ void t.test('unknown requests are unsupported, and the pipeline behind them goes
   t.match(answers.slice(0, 4).join(), /^(OP_UNSUPPORTED: [^,]*,?){4}$/);
   t.match(answers[4], /^FAILURE: The file handle is not open/);
   t.equal(answers[5], 5);
-});
-
-void t.test('64-bit offsets work or fail, never wrap', async (t) => {
-  const path = `${self}/sparse`;
-  const handle = await alice.open(path, READ | fresh);
-  t.equal(await alice.write(handle, 5 * 2 ** 30, Buffer.from('x')), 'OK');
-  t.equal(statSync(onDisk(path)).size, 5 * 2 ** 30 + 1);
-  for (const offset of [2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]) {
-    t.match(await alice.status(fxp.WRITE, handle, offset, 'y'), /^FAILURE/);
-    t.match(await alice.status(fxp.READ, handle, offset, 10), /^EOF/);
-  }
-  t.equal(statSync(onDisk(path)).size, 5 * 2 ** 30 + 1);
-  await alice.close(handle);
-  await alice.status(fxp.REMOVE, path);
 });
 
 void t.test('the extensions answer as their documents say', async (t) => {

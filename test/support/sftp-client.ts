@@ -32,6 +32,8 @@ export const statusName = [
 export interface RawClient {
   readonly ssh: ssh2.Client;
   readonly channel: ClientChannel;
+  /** Names of the extensions that VERSION offers. */
+  readonly offers: readonly string[];
   /** Sends a request and waits for its answer. */
   ask(type: number, ...fields: readonly (number | bigint | string | Uint8Array)[]): Promise<Reply>;
   /** The same, for an answer that is a STATUS: its name and, when not OK, its text. */
@@ -94,6 +96,7 @@ export async function openSftp(ssh: ssh2.Client): Promise<RawClient> {
 function wrap(ssh: ssh2.Client, channel: ClientChannel): RawClient & { first: Promise<void> } {
   const waiting = new Map<number, (reply: Reply) => void>();
   const reader = createPacketReader();
+  const offers: string[] = [];
   let lastId = 0;
   let markFirst: () => void = () => undefined;
   const first = new Promise<void>((resolve) => {
@@ -102,8 +105,10 @@ function wrap(ssh: ssh2.Client, channel: ClientChannel): RawClient & { first: Pr
   channel.on('data', (chunk: Buffer) => {
     reader.feed(chunk);
     for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
-      if (packet.type === packetType.VERSION) markFirst();
-      else waiting.get(packet.id)?.(packet);
+      if (packet.type === packetType.VERSION) {
+        offers.push(...pairsIn(packet.body));
+        markFirst();
+      } else waiting.get(packet.id)?.(packet);
     }
   });
   const gone = new Promise<void>((resolve) => {
@@ -148,6 +153,7 @@ function wrap(ssh: ssh2.Client, channel: ClientChannel): RawClient & { first: Pr
   return {
     ssh,
     channel,
+    offers,
     first,
     gone,
     ask,
@@ -194,6 +200,20 @@ function wrap(ssh: ssh2.Client, channel: ClientChannel): RawClient & { first: Pr
     },
     end: () => ssh.end(),
   };
+}
+
+/** The names of VERSION's pairs, to the end. */
+function pairsIn(body: Reader): string[] {
+  const names: string[] = [];
+  try {
+    for (;;) {
+      const name = body.text();
+      body.string();
+      names.push(name);
+    }
+  } catch {
+    return names;
+  }
 }
 
 /** The names of a NAME answer. */

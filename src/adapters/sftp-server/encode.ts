@@ -79,6 +79,7 @@ export const attributeFields = (shown: ShownAttributes): readonly (number | bigi
 
 /** Owners are not the operating system's accounts, so every file shows the same one. */
 export const shownOwner = 1000;
+export const shownOwnerName = 'clubhouse';
 
 /** Bytes before the data of a DATA packet: length, type, id, length of the data. */
 export const dataHeaderBytes = 13;

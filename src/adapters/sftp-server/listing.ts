@@ -2,7 +2,7 @@
 
 import type { Place } from '../../core/tree.ts';
 import type { FileFacts } from '../../flow/ports/storage.ts';
-import { attributeFields, type ShownAttributes } from './encode.ts';
+import { attributeFields, shownOwnerName, type ShownAttributes } from './encode.ts';
 import { childPlace, shownAttributes, whenSettled, type Context } from './context.ts';
 import type { Listed } from './handles.ts';
 
@@ -60,5 +60,5 @@ export function longName(name: string, shown: ShownAttributes, nowMs = Date.now(
     ? `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`
     : ` ${date.getFullYear()}`;
   const size = String(shown.sizeBytes).padStart(8);
-  return `${isFolder ? 'd' : '-'}${bits}    1 clubhouse clubhouse ${size} ${day} ${time} ${name.replaceAll(/\p{Cc}/gu, '?')}`;
+  return `${isFolder ? 'd' : '-'}${bits}    1 ${shownOwnerName} ${shownOwnerName} ${size} ${day} ${time} ${name.replaceAll(/\p{Cc}/gu, '?')}`;
 }

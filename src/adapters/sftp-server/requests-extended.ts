@@ -7,8 +7,8 @@ import { AppError } from '../../core/errors.ts';
 import { loginFolder, type Place } from '../../core/tree.ts';
 import type { OpenFile } from '../../flow/ports/storage.ts';
 import { maximumDataBytes, maximumPacketBytes, packetType, type Reader } from './codec.ts';
-import { encode } from './encode.ts';
-import { placeOf, type Context } from './context.ts';
+import { encode, shownOwner, shownOwnerName } from './encode.ts';
+import { factsOf, placeOf, type Context } from './context.ts';
 import type { Handle } from './handles.ts';
 import { asNumber, onDisk } from './requests-common.ts';
 import { openForReading } from './requests-files.ts';
@@ -23,6 +23,7 @@ export const advertised: readonly (readonly [string, string])[] = [
   ['limits@openssh.com', '1'],
   ['expand-path@openssh.com', '1'],
   ['home-directory', '1'],
+  ['users-groups-by-id@openssh.com', '1'],
   ['check-file', 'sha256'],
   ['check-file-name', '1'],
   ['check-file-handle', '1'],
@@ -36,10 +37,22 @@ export async function limits(context: Context, _reader: Reader, id: number): Pro
 
 export async function statvfs(
   context: Context,
-  _place: unknown,
+  place: Place,
   _reader: Reader,
   id: number,
 ): Promise<Buffer> {
+  if (place.kind === 'real') await factsOf(context, place);
+  return space(context, id);
+}
+
+export const fstatvfs = (
+  context: Context,
+  _handle: Handle,
+  _reader: Reader,
+  id: number,
+): Promise<Buffer> => space(context, id);
+
+async function space(context: Context, id: number): Promise<Buffer> {
   const { blockBytes, totalBlocks, freeBlocks } = await context.storage.space();
   const files = 0n;
   const fields = [
@@ -78,6 +91,31 @@ export async function homeDirectory(context: Context, reader: Reader, id: number
   const principal = context.principal();
   if (name !== '' && name !== principal.name) throw new AppError('NO_SUCH_FILE');
   return nameReply(id, loginFolder(principal));
+}
+
+/** More ids than this are not asked for by anybody; the answer stays below the largest packet. */
+const mostIdBytes = 4 * 4096;
+
+/** OpenSSH's `ls -l`: one name for each id. The only one there is stands in every listing (encode.ts). */
+export async function usersGroupsById(
+  _context: Context,
+  reader: Reader,
+  id: number,
+): Promise<Buffer> {
+  const [users, groups] = [reader.string(), reader.string()];
+  if (users.length + groups.length > mostIdBytes) throw new AppError('BAD_INPUT');
+  return encode(packetType.EXTENDED_REPLY, id, namesOf(users), namesOf(groups));
+}
+
+function namesOf(ids: Buffer): Buffer {
+  const names = Array.from({ length: Math.floor(ids.length / 4) }, (_, index) => {
+    const name = ids.readUInt32BE(4 * index) === shownOwner ? shownOwnerName : '';
+    const bytes = Buffer.alloc(4 + name.length);
+    bytes.writeUInt32BE(name.length, 0);
+    bytes.write(name, 4);
+    return bytes;
+  });
+  return Buffer.concat(names);
 }
 
 const nameReply = (id: number, name: string): Buffer =>

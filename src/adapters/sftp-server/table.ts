@@ -70,7 +70,7 @@ const byName = {
     name: 'fstatvfs',
     on: 'handle',
     right: 'nothing',
-    run: extended.statvfs,
+    run: extended.fstatvfs,
   },
   'lsetstat@openssh.com': {
     name: 'lsetstat',
@@ -81,6 +81,11 @@ const byName = {
   'limits@openssh.com': { name: 'limits', on: 'nothing', run: extended.limits },
   'expand-path@openssh.com': { name: 'expand-path', on: 'nothing', run: extended.expandPath },
   'home-directory': { name: 'home-directory', on: 'nothing', run: extended.homeDirectory },
+  'users-groups-by-id@openssh.com': {
+    name: 'users-groups-by-id',
+    on: 'nothing',
+    run: extended.usersGroupsById,
+  },
   'check-file-name': {
     name: 'check-file-name',
     on: 'path',
