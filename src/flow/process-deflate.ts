@@ -3,12 +3,17 @@
 import { Readable, pipeline } from 'node:stream';
 import { createDeflateRaw } from 'node:zlib';
 
-export async function* deflated(dataset: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** `start`: the bytes of the dataset before those that come. */
+export async function* deflated(
+  dataset: AsyncIterable<Uint8Array>,
+  start: Uint8Array,
+): AsyncGenerator<Uint8Array> {
   const deflate = createDeflateRaw();
   let failure: unknown;
   // The error of the dataset is thrown as it is, and not as the stream's.
   const watched = async function* (): AsyncGenerator<Uint8Array> {
     try {
+      yield start;
       yield* dataset;
     } catch (error) {
       failure = error;

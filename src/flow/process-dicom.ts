@@ -134,10 +134,16 @@ async function* writeFile(
   events: AsyncGenerator<WalkerEvent>,
   context: ProcessContext,
 ): AsyncGenerator<Clean> {
-  yield asClean(file.headBytes);
+  const { headBytes, headerBytes } = file;
+  if (!file.head.deflated) {
+    // one piece: each one goes through every step down to the disk
+    yield asClean(Buffer.concat([headBytes, headerBytes]));
+    yield* writeRest(file, events, context);
+    return;
+  }
+  yield asClean(headBytes);
   const dataset = writeRest(file, events, context);
-  if (!file.head.deflated) yield* dataset;
-  else for await (const piece of deflated(dataset)) yield asClean(piece);
+  for await (const piece of deflated(dataset, headerBytes)) yield asClean(piece);
 }
 
 async function* writeRest(
@@ -145,7 +151,6 @@ async function* writeRest(
   events: AsyncGenerator<WalkerEvent>,
   context: ProcessContext,
 ): AsyncGenerator<Clean> {
-  yield asClean(file.headerBytes);
   const counts: ActionCounts[] = [file.clean.actions];
   let comments: ImageComments | undefined;
   for await (const event of events) {

@@ -41,16 +41,14 @@ export interface DeidResult {
 }
 
 export function deidentify(input: DeidInput): DeidResult {
-  const actions = new Map<Tag, Partial<Record<ActionKind, number>>>();
+  const done: Done = [];
   let hold: DeidResult['hold'];
   let identifying: Identifying | undefined;
   const work: Work = {
     input,
     identifying: () => (identifying ??= identifyingIn(input.header, isKeptBy(input.policy))),
     count: (tag, kind) => {
-      let counts = actions.get(tag);
-      if (counts === undefined) actions.set(tag, (counts = {}));
-      counts[kind] = (counts[kind] ?? 0) + 1;
+      done.push(tag, kind);
     },
     hold: (tag) => {
       hold ??= { reason: 'rule', tag };
@@ -65,9 +63,31 @@ export function deidentify(input: DeidInput): DeidResult {
   };
   let elements = rewriteElements(input.dataset, top, work);
   if (input.part === 'header') elements = withOurs(elements, input);
-  const counted = Object.fromEntries([...actions].map(([tag, counts]) => [nameOf(tag), counts]));
-  return { dataset: { elements }, ...metaUIDs(input), hold, actions: counted };
+  return { dataset: { elements }, ...metaUIDs(input), hold, actions: countsOf(done) };
 }
+
+/** Tag and kind of action in turn, as they were done. */
+type Done = (Tag | ActionKind)[];
+
+/** In the slices of a series the same is done, one after the other. */
+let last: { readonly done: Done; readonly counts: ActionCounts } | undefined;
+
+function countsOf(done: Done): ActionCounts {
+  const isSame = last?.done.length === done.length && last.done.every((one, i) => one === done[i]);
+  if (last !== undefined && isSame) return last.counts;
+  const byTag = new Map<Tag, Partial<Record<ActionKind, number>>>();
+  for (let i = 0; i < done.length; i += 2) {
+    const [tag, kind] = [done[i] as Tag, done[i + 1] as ActionKind];
+    let counts = byTag.get(tag);
+    if (counts === undefined) byTag.set(tag, (counts = {}));
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  const counts = Object.fromEntries([...byTag].map(([tag, some]) => [nameOf(tag), some]));
+  last = done.length > maxDone ? undefined : { done, counts };
+  return counts;
+}
+
+const maxDone = 10_000;
 
 // the same few thousand tags in every file
 const names = new Map<Tag, string>();
