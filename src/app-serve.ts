@@ -13,11 +13,12 @@ import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
 import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
-import { crosswalkOf, replicatorParts, serverOwner } from './app-replication.ts';
+import { crosswalkOf, endDead, replicatorParts } from './app-replication.ts';
 import type { Config } from './config.ts';
 import { AppError, codeOf } from './core/errors.ts';
 import { instancePaths } from './core/instance.ts';
 import { createProjectFacts } from './flow/admin/facts.ts';
+import { serverOwner } from './flow/dead-holders.ts';
 import { createGate } from './flow/gate.ts';
 import { createIntake } from './flow/intake.ts';
 import { createKeyWatch } from './flow/key-watch.ts';
@@ -93,9 +94,13 @@ async function startAll(
     stallMs: config.limits.stall,
   });
   undo.push(() => processor.stop());
-  const replication = replicatorParts(base, { storage, log, owner: serverOwner });
-  // A killed server's passes would keep ours waiting until their leases run out.
-  await replication.leases.endThoseOf(serverOwner);
+  const replication = replicatorParts(base, {
+    storage,
+    log,
+    owner: `${serverOwner}${randomUUID()}`,
+  });
+  // A killed server's passes would keep ours waiting until their leases run out. This one has none yet.
+  await endDead(replication.leases, false);
   const replicator = createReplicator(replication);
   const { worker, intake } = flowOf(base, { storage, processor, log });
   await worker.start();

@@ -25,7 +25,14 @@ import { createProfileAdmin, type ProfileAdmin } from './flow/admin/profiles.ts'
 import { createProjectAdmin, type ProjectAdmin } from './flow/admin/projects.ts';
 import { createRecipientAdmin, type RecipientAdmin } from './flow/admin/recipients.ts';
 import type { ReplicationDesk } from './flow/admin/replication.ts';
-import { gaps, keyWarnings, legalHolds, readStatus, type Status } from './flow/admin/status.ts';
+import {
+  gaps,
+  keyWarnings,
+  legalHolds,
+  readStatus,
+  undelivered,
+  type Status,
+} from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
 import type { BackupManifest } from './flow/ports/backup.ts';
 import type { JobDesk } from './flow/ports/jobs.ts';
@@ -188,7 +195,19 @@ async function examine(base: Base): Promise<readonly Finding[]> {
       state: 'ok',
       text,
     })),
+    ...(await deliveryFindings(base)),
     ...(await gaps(parts)).map((text): Finding => ({ check: 'set-up', state: 'warning', text })),
+  ];
+}
+
+/** What a partner did not get, and what it is alarmed about. */
+async function deliveryFindings({ deliveries, parts }: Base): Promise<readonly Finding[]> {
+  const warn = (check: string, text: string): Finding => ({ check, state: 'warning', text });
+  return [
+    ...(await deliveries.counts()).flatMap(undelivered).map((text) => warn('deliveries', text)),
+    ...(await parts.partners.list()).flatMap(({ code, alarm }) =>
+      alarm === undefined ? [] : [warn(`partner ${code}`, `${alarm.code} (${alarm.detail})`)],
+    ),
   ];
 }
 

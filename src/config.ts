@@ -55,6 +55,14 @@ const network = z.string().refine((text) => parseNetwork(text) !== undefined, {
   error: 'expected a network such as 192.0.2.0/24, with zeros behind the prefix',
 });
 
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
 const siteCode = z.string().regex(/^[A-Z][A-Z0-9-]{0,31}$/, {
   error: 'expected the code of a site in capital letters, such as PUHSC',
 });
@@ -68,6 +76,11 @@ const schema = z.strictObject({
   partner: siteCode
     .optional()
     .describe('The partner of a new project when `project add` names none.'),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, { error: 'expected a time zone such as Asia/Shanghai' })
+    .optional()
+    .describe('Of the hours in which files go to partners. Left out: that of this machine.'),
   listen: section({
     host: z.string().min(1).default('127.0.0.1').describe('Address of the SFTP server.'),
     port: z.int().min(0).max(65535).default(2222).describe('0: any free port.'),
@@ -151,7 +164,10 @@ type DeepReadonly<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
     : T;
 
-export type Config = DeepReadonly<z.output<typeof schema>> & { readonly workers: number };
+export type Config = DeepReadonly<z.output<typeof schema>> & {
+  readonly workers: number;
+  readonly timeZone: string;
+};
 
 const defaultWorkers = (): number => Math.max(1, Math.min(availableParallelism() - 1, 4));
 
@@ -183,7 +199,12 @@ export function parseConfig(text: string, shownAs = 'config/clubhouse.yaml'): Co
   if (syntax.length > 0) throw new AppError('CONFIG_INVALID', { detail: syntax.join('; ') });
   const result = schema.safeParse(document.toJS() ?? {});
   if (result.success) {
-    return freeze({ ...result.data, workers: result.data.workers ?? defaultWorkers() });
+    const { workers, timeZone } = result.data;
+    return freeze({
+      ...result.data,
+      workers: workers ?? defaultWorkers(),
+      timeZone: timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone,
+    });
   }
   const mistakes = result.error.issues.flatMap((issue) =>
     tell(issue).map(({ path, message }) => {

@@ -29,8 +29,8 @@ void t.test('the shipped example is valid and says the defaults', async (t) => {
   t.same(parseConfig(example), parseConfig('site: PUHSC\n'));
   const uncommented = example.replace(/^( *)# (?=[a-zA-Z]+: \S+$)/gm, '$1');
   t.not(uncommented, example);
-  // Examples, not defaults: the workers, and the address for people.
-  const all = parseConfig(uncommented.replace(/^(workers| {2}public(Host|Port)): .*$/gm, ''));
+  // Examples, not defaults: the workers, the time zone, and the address for people.
+  const all = parseConfig(uncommented.replace(/^(workers|timeZone| {2}public(Host|Port)): .*$/gm, ''));
   t.same({ ...all, partner: undefined }, { ...parseConfig('site: PUHSC\n'), partner: undefined });
 });
 
@@ -51,6 +51,11 @@ const mistakes: readonly { name: string; text: string; says: RegExp }[] = [
     name: 'an unknown key in a section',
     text: 'site: A\nlisten:\n  host: ::1\n  prot: 22\n',
     says: /clubhouse\.yaml:4: unknown key "listen\.prot"; did you mean "port"\?/,
+  },
+  {
+    name: 'a time zone that there is not',
+    text: 'site: A\ntimeZone: Mars/Olympus\n',
+    says: /yaml:2: timeZone: expected a time zone such as Asia\/Shanghai/,
   },
   { name: 'no site', text: 'log:\n  level: info\n', says: /clubhouse\.yaml:1: site: is missing/ },
   { name: 'an empty file', text: '', says: /site: is missing/ },

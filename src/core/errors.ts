@@ -195,6 +195,11 @@ export const errorCodes = {
     status: 'FAILURE',
     text: 'The file on disk is not the one that was published, so it was not sent; look at who changed it',
   },
+  OUTBOX_GONE: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'The file was removed from the outgoing folder before it was sent; upload it again if it is still wanted',
+  },
   OUTBOX_STRANGER: {
     retry: false,
     status: 'FAILURE',

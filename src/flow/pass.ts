@@ -3,6 +3,7 @@
 // outage costs no tries and everything is still due when it ends.
 
 import { AppError, unreachable, type ErrorCode } from '../core/errors.ts';
+import { openForMinutes, readWindow } from '../core/send-window.ts';
 import { backOffMs } from '../core/upload.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { Deliveries, Delivery } from './ports/deliveries.ts';
@@ -11,11 +12,14 @@ import type { Partner } from './ports/partners.ts';
 import type { Remote, RemoteAddress, Remotes } from './ports/replication.ts';
 import type { Storage } from './ports/storage.ts';
 import { roomFor, sendAll } from './flight.ts';
+import { createThrottle } from './throttle.ts';
 import { push, type PushParts } from './push.ts';
 
 export interface PassParts {
   readonly site: string;
   readonly everyMs: number;
+  /** Of the site, for the partners' windows, e.g. `Asia/Shanghai`. */
+  readonly timeZone: string;
   readonly storage: Storage;
   readonly deliveries: Deliveries;
   readonly remotes: Remotes;
@@ -38,9 +42,14 @@ const conflictPauseMs = 3_600_000;
 export async function runPass(
   parts: PassParts,
   partner: Partner & { readonly address: RemoteAddress },
-  lease: Lease,
+  how: {
+    readonly lease: Lease;
+    /** Somebody asked for it: the window does not count. */
+    readonly isAsked: boolean;
+  },
   signal: AbortSignal,
 ): Promise<PassSummary> {
+  const { lease } = how;
   const count = { delivered: 0, failed: 0 };
   if (!(await parts.deliveries.anyDue(partner.code, parts.clock.now()))) {
     return { ...count, error: undefined, connected: false };
@@ -48,7 +57,7 @@ export async function runPass(
   let remote: Remote | undefined;
   try {
     remote = await parts.remotes.connect(partner.address, signal);
-    const pusher = pushParts(parts, partner, remote);
+    const pusher = pushParts(parts, partner, remote, () => how.isAsked || isOpen(parts, partner));
     await sendAll(
       {
         room: roomFor(remote),
@@ -61,19 +70,38 @@ export async function runPass(
     return { ...count, error: undefined, connected: true };
   } catch (error) {
     if (signal.aborted || !(error instanceof AppError)) throw error;
-    return { ...count, error, connected: true };
+    // A window that closes is no trouble: what was begun goes on when it opens.
+    const isOver = error.code === 'REMOTE_WINDOW';
+    return { ...count, error: isOver ? undefined : error, connected: true };
   } finally {
     await remote?.close();
   }
 }
 
-function pushParts(parts: PassParts, partner: Partner, remote: Remote): PushParts {
+/** May files go to this partner at this time of the day? */
+export const isOpen = (
+  { clock, timeZone }: Pick<PassParts, 'clock' | 'timeZone'>,
+  { window }: Pick<Partner, 'window'>,
+): boolean =>
+  window === undefined || openForMinutes(readWindow(window, timeZone), clock.now()) !== undefined;
+
+function pushParts(
+  parts: PassParts,
+  partner: Partner,
+  remote: Remote,
+  mayGoOn: () => boolean,
+): PushParts {
   const folders = new Map<string, Promise<void>>();
+  const throttle = createThrottle(parts.clock, partner.limitBytes);
   return {
     site: parts.site,
     storage: parts.storage,
     verify: partner.verify,
     remote,
+    pace: async (bytes, signal) => {
+      await throttle(bytes, signal);
+      if (!mayGoOn()) throw new AppError('REMOTE_WINDOW');
+    },
     ensureFolder: (path) => {
       const known = folders.get(path);
       if (known !== undefined) return known;
@@ -130,6 +158,7 @@ function endsPass(code: ErrorCode): boolean {
   return (
     code === 'REMOTE_UNREACHABLE' ||
     code === 'REMOTE_FULL' ||
+    code === 'REMOTE_WINDOW' ||
     code === 'LEASE_LOST' ||
     code === 'REMOTE_AUTH' ||
     code === 'REMOTE_HOST_KEY'

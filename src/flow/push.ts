@@ -7,7 +7,7 @@ import { AppError } from '../core/errors.ts';
 import { sharedFolder } from '../core/tree.ts';
 import type { Delivery, Evidence, Proof } from './ports/deliveries.ts';
 import type { Verify } from './ports/partners.ts';
-import type { Remote, RemoteFacts } from './ports/replication.ts';
+import type { Remote, RemoteFacts, RemoteSource } from './ports/replication.ts';
 import type { OpenFile, Storage } from './ports/storage.ts';
 
 export interface PushParts {
@@ -15,6 +15,8 @@ export interface PushParts {
   readonly storage: Pick<Storage, 'open' | 'readSmall'>;
   readonly remote: Remote;
   readonly verify: Verify;
+  /** Before so many bytes are sent: waits for the partner's limit; REMOTE_WINDOW ends the pass. */
+  readonly pace: (bytes: number, signal: AbortSignal) => Promise<void>;
   /** Makes a folder at the partner; asked once a pass for each. */
   readonly ensureFolder: (path: string) => Promise<void>;
 }
@@ -114,7 +116,14 @@ async function pushOpen(
   const offset = await provenOffset(parts, delivery, { temporary, started, digests }, signal);
   const { sizeBytes } = delivery;
   const how = { offset, sizeBytes, modifiedMs: before.modifiedMs };
-  const arrivedBytes = await remote.put(file, temporary, how, signal);
+  const paced: RemoteSource = {
+    read: async (from, length) => {
+      const bytes = await file.read(from, length);
+      await parts.pace(bytes.length, signal);
+      return bytes;
+    },
+  };
+  const arrivedBytes = await remote.put(paced, temporary, how, signal);
   try {
     const evidence = await prove(parts, delivery, temporary, arrivedBytes, signal);
     const after = await file.facts();
@@ -157,6 +166,7 @@ async function pushSmall(
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (sha256 !== delivery.sha256) throw changed(delivery);
   await parts.ensureFolder(target.slice(0, target.lastIndexOf('/')));
+  await parts.pace(bytes.length, signal);
   signal.throwIfAborted();
   const [there, proof] = await both(
     remote.facts(target),

@@ -125,8 +125,9 @@ function aboutJob(site: string, facts: ReceiptFacts, job: JobFacts): readonly st
     case 'published': {
       const trouble = job.deliveryReason === undefined ? [] : [explain(job.deliveryReason)];
       const when = job.publishedAt === undefined ? '' : ` on ${time(job.publishedAt)}`;
-      const wait = 'It goes to the partner with the next pass.';
-      return [`State: published${when}.`, ...published, wait, ...trouble, ...leftOut];
+      const isGone = job.deliveryReason === 'OUTBOX_GONE';
+      const wait = isGone ? [] : ['It goes to the partner with the next pass.'];
+      return [`State: published${when}.`, ...published, ...wait, ...trouble, ...leftOut];
     }
     case 'delivered':
       return [

@@ -2,8 +2,9 @@
 // keeps the passes of one partner apart, also between a server and a command line on the same database.
 
 import { AppError, type ErrorCode } from '../core/errors.ts';
+import { openForMinutes, readWindow } from '../core/send-window.ts';
 import { scanOutgoing, type OutgoingScan, type ScanParts } from './outgoing-scan.ts';
-import { runPass, type PassParts, type PassSummary } from './pass.ts';
+import { isOpen, runPass, type PassParts, type PassSummary } from './pass.ts';
 import { createLoop, isPlaced, refuse, type PlacedPartner } from './replication-loop.ts';
 import type { Lease, Leases } from './ports/leases.ts';
 import type { Partner, Partners } from './ports/partners.ts';
@@ -22,6 +23,8 @@ export interface PassResult {
   readonly failed: number;
   /** Why the partner could not be used, or was lost on the way. */
   readonly error: AppError | undefined;
+  /** The partner's window, when it was closed and the pass was made all the same, because somebody asked for it. */
+  readonly overridden: string | undefined;
 }
 
 export interface Replicator {
@@ -81,7 +84,7 @@ async function onePass(
     const partner = await parts.partners.find(code);
     const refusal = refuse(partner);
     if (partner === undefined || !isPlaced(partner) || refusal !== undefined) {
-      return { partner: code, delivered: 0, failed: 0, error: refusal };
+      return { partner: code, delivered: 0, failed: 0, error: refusal, overridden: undefined };
     }
     return await whileHeld(parts, lease, signal, (held) =>
       passHeld(parts, partner, { lease, ...how }, held),
@@ -128,6 +131,7 @@ async function passHeld(
   signal: AbortSignal,
 ): Promise<PassResult> {
   const { code } = partner;
+  const overridden = isOpen(parts, partner) ? undefined : partner.window;
   const startedAt = parts.clock.now();
   // A scan that fails is told at the end: what is known to be owed goes out all the same.
   const scanned = isScanned(parts, partner, how)
@@ -135,7 +139,7 @@ async function passHeld(
     : await settled(parts.scan.run(partner, signal));
   signal.throwIfAborted();
   if (how.isAsked) await parts.deliveries.hasten(code, startedAt);
-  const summary = await runPass(parts, partner, how.lease, signal);
+  const summary = await runPass(parts, partner, how, signal);
   const { delivered, failed, error, connected } = summary;
   await parts.deliveries.passEnded({
     partner: code,
@@ -150,7 +154,7 @@ async function passHeld(
   if (error !== undefined) parts.log.warn(line, 'replication pass ended early');
   else if (connected) parts.log.info(line, 'replication pass ended');
   if (scanned.error !== undefined) throw scanned.error;
-  return { partner: code, delivered, failed, error };
+  return { partner: code, delivered, failed, error, overridden };
 }
 
 /** A command's process remembers no folder and would list them all; where a server's passes do that, it need not. */
@@ -165,6 +169,13 @@ const settled = (work: Promise<void>): Promise<{ readonly error: unknown }> =>
     (error: unknown) => ({ error }),
   );
 
+/** No cycle is missed while the partner's window is closed. */
+function openedAt({ clock, timeZone }: Parts, { window }: Partner): number {
+  if (window === undefined) return 0;
+  const minutes = openForMinutes(readWindow(window, timeZone), clock.now());
+  return minutes === undefined ? 0 : clock.now() - minutes * 60_000;
+}
+
 /** What an administrator must see to, at once or after two missed cycles. */
 function alarmOf(
   parts: Parts,
@@ -172,7 +183,7 @@ function alarmOf(
   { error }: PassSummary,
 ): { readonly code: ErrorCode; readonly detail: string } | undefined {
   if (error === undefined || error.code === 'LEASE_LOST') return undefined;
-  const wellAt = partner.lastSuccessAt ?? partner.createdAt;
+  const wellAt = Math.max(partner.lastSuccessAt ?? partner.createdAt, openedAt(parts, partner));
   const isMissed = partner.failures >= 1 && parts.clock.now() - wellAt >= 2 * parts.everyMs;
   if (error.code === 'REMOTE_UNREACHABLE' && !isMissed) return undefined;
   return { code: error.code, detail: error.detail ?? '' };

@@ -3,6 +3,7 @@
 
 import { AppError, codeOf, framesOf } from '../core/errors.ts';
 import { backOffMs } from '../core/upload.ts';
+import { isOpen } from './pass.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { Deliveries } from './ports/deliveries.ts';
 import type { Partner, Partners } from './ports/partners.ts';
@@ -11,6 +12,7 @@ import type { RemoteAddress } from './ports/replication.ts';
 export interface LoopParts {
   readonly everyMs: number;
   readonly eager: boolean;
+  readonly timeZone: string;
   readonly partners: Partners;
   readonly deliveries: Deliveries;
   readonly clock: Clock;
@@ -57,6 +59,7 @@ export function createLoop(
   const isDue = async (partner: Partner): Promise<boolean> => {
     const now = parts.clock.now();
     if (refuse(partner) !== undefined || running.has(partner.code)) return false;
+    if (!isOpen(parts, partner)) return false;
     if ((notBefore.get(partner.code) ?? 0) > now) return false;
     const isSetBack = partner.lastPassAt !== undefined && partner.lastPassAt > now;
     if (isSetBack || nextPassAt(partner, parts.everyMs) <= now) return true;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AuditLog } from '../../src/adapters/sql/audit.ts';
 import { createLeases } from '../../src/adapters/sql/leases.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
+import { commandOwner, endDeadHolders } from '../../src/flow/dead-holders.ts';
 import { FakePartner, digest } from '../support/fake-remote.ts';
 import { SendingSite, address } from '../support/replication.ts';
 
@@ -23,7 +24,7 @@ void t.test('a partner may be accepted before it is added, and added twice', asy
   const key = { fingerprint: 'SHA256:k', algorithm: 'ssh-ed25519', blob: 'AAAA' };
   t.equal(await partners.accept('MAYO', key, 'cli'), 'added');
   t.equal(await partners.accept('MAYO', { ...key, blob: 'BBBB' }, 'cli'), 'updated');
-  t.same(await partners.acceptedKeys('MAYO'), [{ ...key, blob: 'BBBB' }]);
+  t.match(await partners.acceptedKeys('MAYO'), [{ ...key, blob: 'BBBB' }]);
   t.match(await partners.find('MAYO'), { code: 'MAYO', address: undefined, verify: 'hash' });
   t.equal(await partners.add({ code: 'MAYO', address, verify: 'size' }, 'cli'), 'added');
   t.equal(await partners.add({ code: 'MAYO', address, verify: undefined }, 'cli'), 'updated');
@@ -97,6 +98,7 @@ void t.test('status counts by partner and lists what is in trouble', async (t) =
       delivered: 1,
       failed: 1,
       conflict: 1,
+      gone: 0,
       oldestPendingAt: site.clock.now(),
     },
   ]);
@@ -213,3 +215,45 @@ void t.test(
     );
   },
 );
+
+void t.test('a partner’s limit and hours are set, left and taken back', async (t) => {
+  const { parts, database, clock } = await siteOf(t);
+  const { partners } = parts;
+  const pace = async () => {
+    const partner = await partners.find('UMHS');
+    return [partner?.limitBytes, partner?.window];
+  };
+  t.same(await pace(), [undefined, undefined]);
+  await partners.setPace('UMHS', { limitBytes: 1000, window: '20:00-06:00' }, 'cli');
+  await partners.setPace('UMHS', {}, 'cli');
+  await partners.add({ code: 'UMHS', address, verify: undefined }, 'cli');
+  t.same(await pace(), [1000, '20:00-06:00']);
+  await partners.setPace('UMHS', { window: null }, 'cli');
+  t.same(await pace(), [1000, undefined]);
+  await partners.remove('UMHS', 'cli');
+  await t.rejects(partners.setPace('UMHS', { limitBytes: null }, 'cli'), { code: 'NOT_FOUND' });
+  await partners.add({ code: 'UMHS', address, verify: undefined }, 'cli');
+  t.same(await pace(), [undefined, undefined], 'one that is made again inherits nothing');
+  const audit = new AuditLog(new Uint8Array(32), clock);
+  const paced = (await audit.list(database.db)).filter(({ action }) => action === 'partner.paced');
+  t.equal(paced.length, 2);
+});
+
+void t.test('a dead process’s lease can be told from a living one’s', async (t) => {
+  const { parts } = await siteOf(t);
+  const { leases } = parts;
+  const cases: readonly (readonly [string, boolean])[] = [
+    ['server:1', false],
+    [commandOwner('here', 1, 'x'), false],
+    [commandOwner('here', 2, 'x'), true],
+    [commandOwner('elsewhere', 1, 'x'), true],
+    ['somebody', true],
+  ];
+  for (const [owner] of cases) await leases.acquire(owner, owner, 30_000);
+  const isRunning = (pid: number): boolean => pid === 2;
+  await endDeadHolders(leases, { isServing: true, host: 'here', isRunning });
+  t.ok((await leases.holders()).includes('server:1'), 'a server that serves');
+  await endDeadHolders(leases, { isServing: false, host: 'here', isRunning });
+  const left = await leases.holders();
+  for (const [owner, isLeft] of cases) t.equal(left.includes(owner), isLeft, owner);
+});

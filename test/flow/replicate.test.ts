@@ -12,6 +12,8 @@ import { testPartner } from '../../src/flow/partner-test.ts';
 import { temporaryName } from '../../src/flow/push.ts';
 import type { Remotes } from '../../src/flow/ports/replication.ts';
 import { createReplicator, type Replicator } from '../../src/flow/replicate.ts';
+import { openForMinutes, readWindow } from '../../src/core/send-window.ts';
+import { createThrottle } from '../../src/flow/throttle.ts';
 import { nextPassAt } from '../../src/flow/replication-loop.ts';
 import { FakePartner, digest } from '../support/fake-remote.ts';
 import { SendingSite, address, everyMs, outgoing, projectId } from '../support/replication.ts';
@@ -236,6 +238,115 @@ void t.test('a signed receipt is kept with the delivery, and its lack is told', 
     state: 'replaced',
     receipt: { hostKey: 'SHA256:pinned' },
   });
+});
+
+void t.test('a sealed file that vanished before it was sent is told', async (t) => {
+  const { site, pass } = await scene(t);
+  const { deliveries } = site.parts;
+  await site.publish(sealed, one);
+  await site.publish('notes.txt', two);
+  await rm(site.at(sealed));
+  await rm(site.at('notes.txt')); // A member's own will.
+  t.match(await pass(), { delivered: 0, failed: 0 });
+  t.match(await deliveries.counts(), [{ gone: 1 }]);
+  t.match(await deliveries.troubles(10), [{ path: sealed, state: 'gone', reason: 'OUTBOX_GONE' }]);
+});
+
+void t.test('outside its hours a partner gets nothing but what somebody asks for', async (t) => {
+  const { site, partner, replicator } = await scene(t);
+  const { partners } = site.parts;
+  const at = (time: string): void => void (site.clock.at = Date.parse(`2026-11-22T${time}:00Z`));
+  const zone = { ...site.parts, timeZone: 'Asia/Shanghai' };
+  await partners.setPace('UMHS', { window: '20:00-06:00' }, 'cli');
+  at('11:59'); // 19:59 there
+  await site.publish(sealed, one);
+  const loop = createReplicator(zone);
+  loop.start();
+  await sleep(50);
+  t.same(partner.calls, []);
+  t.equal((await partners.find('UMHS'))?.failures, 0);
+  at('12:00');
+  for (let tries = 0; tries < 4000 && partner.files.size === 0; tries += 1) await sleep(5);
+  t.same([...partner.files.keys()], [there(sealed)]);
+  await loop.stop();
+  at('23:00'); // 07:00 there
+  await site.publish('gpg-alice/2.gpg', two);
+  const asked = await createReplicator(zone).replicateNow(['UMHS'], never);
+  t.match(asked, [{ delivered: 1, overridden: '20:00-06:00' }]);
+  at('13:00');
+  t.match(await replicator.replicateNow(['UMHS'], never), [{ overridden: '20:00-06:00' }]);
+});
+
+void t.test('hours that end stop the sending, without any trouble to tell', async (t) => {
+  const { site, partner, pass } = await scene(t);
+  const { partners } = site.parts;
+  site.clock.at = Date.parse('2026-11-22T05:59:59Z');
+  await partners.setPace('UMHS', { window: '20:00-06:00' }, 'cli');
+  for (const n of [1, 2, 3]) await site.publish(`gpg-alice/${n}.gpg`, one);
+  partner.duringPut = () => {
+    site.clock.at += 1_000;
+    return Promise.resolve();
+  };
+  // Each file asks before it is sent; those that asked before the end go through.
+  const result = await pass();
+  t.equal(result.code, undefined);
+  await site.publish('gpg-alice/4.gpg', one);
+  t.match(await pass(), { delivered: 0, failed: 0, code: undefined });
+  t.match(await site.delivery('gpg-alice/4.gpg'), { state: 'pending', attempts: 0 });
+  t.match(await partners.find('UMHS'), { failures: 0, alarm: undefined });
+});
+
+void t.test('a partner’s limit holds over all of its files together', async (t) => {
+  const { site, partner, pass } = await scene(t);
+  const { clock } = site;
+  clock.sleep = (ms, signal) => {
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    if (ms < 10_000) clock.at += ms; // The renewal of the lease has its own time.
+    return sleep(1, undefined, signal === undefined ? {} : { signal });
+  };
+  await site.parts.partners.setPace('UMHS', { limitBytes: 1000 }, 'cli');
+  for (const n of [1, 2, 3, 4]) await site.publish(`gpg-alice/${n}.gpg`, Buffer.alloc(500, n));
+  const startedAt = clock.at;
+  t.match(await pass(), { delivered: 4 });
+  t.ok(clock.at - startedAt >= 1_700, 'two thousand bytes, less what a pause allows at once');
+  t.equal(partner.files.size, 4);
+});
+
+void t.test('a throttle lets bytes go at its speed, in the order of asking', async (t) => {
+  let at = 0;
+  const waits: number[] = [];
+  const clock = {
+    now: () => at,
+    sleep: (ms: number) => {
+      waits.push(Math.round(ms));
+      return Promise.resolve();
+    },
+  };
+  const throttle = createThrottle(clock, 1000);
+  for (const bytes of [100, 100, 100, 1000]) await throttle(bytes, never);
+  t.same(waits, [50, 1050], 'a quarter of a second at once, then as the line has room');
+  at = 10_000;
+  await throttle(250, never);
+  t.equal(waits.length, 2, 'a pause gives no more than that back');
+  await throttle(1000, never);
+  t.equal(waits[2], 1000);
+  await createThrottle(clock, undefined)(1e9, never);
+  t.equal(waits.length, 3);
+});
+
+void t.test('hours are read in the site’s time zone, over midnight too', async (t) => {
+  const night = readWindow('20:00-06:00', 'Asia/Shanghai');
+  const day = readWindow('08:30-17:00', 'America/Detroit');
+  const open = (window: typeof night, at: string) => openForMinutes(window, Date.parse(at));
+  t.equal(open(night, '2026-11-22T12:00:00Z'), 0);
+  t.equal(open(night, '2026-11-22T21:59:00Z'), 599);
+  t.equal(open(night, '2026-11-22T22:00:00Z'), undefined);
+  t.equal(open(day, '2026-11-22T13:31:00Z'), 1);
+  t.equal(open(day, '2026-07-22T13:31:00Z'), 61, 'summer time');
+  t.equal(open(day, '2026-11-22T22:00:00Z'), undefined);
+  for (const text of ['20-6', '24:00-06:00', '06:00-06:00', '', '20:00-06:00 ']) {
+    t.throws(() => readWindow(text, 'UTC'), { code: 'BAD_INPUT' }, text);
+  }
 });
 
 void t.test('what arrives damaged is taken away and sent again', async (t) => {

@@ -88,6 +88,7 @@ export class SendingSite {
       site: 'PUHSC',
       everyMs,
       eager: false,
+      timeZone: 'UTC',
       storage,
       deliveries: createDeliveries(store),
       partners: createPartners(store),

@@ -57,6 +57,7 @@ async function open(): Promise<NonNullable<typeof opened>> {
     site: 'PUHSC',
     everyMs: 300_000,
     eager: false,
+    timeZone: 'UTC',
     settleMs: 5_000,
     temporaryNames: [],
     storage: await createStorage(paths),

@@ -2,6 +2,7 @@
 // what I sent`, so neither a pass that was taken over nor a newer file is ever noted wrongly.
 
 import type { Kysely } from 'kysely';
+import type { ErrorCode } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Deliveries } from '../../flow/ports/deliveries.ts';
 import type { AuditLog } from './audit.ts';
@@ -87,7 +88,7 @@ export function createDeliveries(parts: DeliveryParts): Deliveries {
     gone: async (delivery, lease) => {
       await settle(delivery, lease, {
         action: 'file.delivery-gone',
-        row: { state: 'gone', reason: null, dueAt: null },
+        row: { state: 'gone', reason: 'OUTBOX_GONE' satisfies ErrorCode, dueAt: null },
         detail: {},
       });
     },

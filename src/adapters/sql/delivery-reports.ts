@@ -13,6 +13,10 @@ export async function counts(db: Kysely<Database>): Promise<readonly DeliveryCou
     .groupBy(['partner', 'state'])
     .orderBy('partner')
     .execute();
+  const vanished = await vanishedRows(db)
+    .select(['delivery.partner', (eb) => eb.fn.countAll<number>().as('count')])
+    .groupBy('delivery.partner')
+    .execute();
   const partners = [...new Set(rows.map((row) => row.partner))];
   return partners.map((partner) => {
     const of = (state: string): number =>
@@ -26,10 +30,20 @@ export async function counts(db: Kysely<Database>): Promise<readonly DeliveryCou
       delivered: of('delivered'),
       failed: of('failed'),
       conflict: of('conflict'),
+      gone: vanished.find((row) => row.partner === partner)?.count ?? 0,
       oldestPendingAt: waiting.length === 0 ? undefined : Math.min(...waiting),
     };
   });
 }
+
+/** Only Clubhouse writes into `gpg-*`; what a member removes elsewhere is the member's own will. */
+const vanishedRows = (db: Kysely<Database>) =>
+  db
+    .selectFrom('delivery')
+    .innerJoin('job', 'job.id', 'delivery.jobId')
+    .where('delivery.state', '=', 'gone')
+    .where('job.state', '=', 'published')
+    .where('delivery.path', 'like', 'gpg-%');
 
 export async function troubles(
   db: Kysely<Database>,
@@ -40,15 +54,22 @@ export async function troubles(
     .innerJoin('project', 'project.id', 'delivery.projectId')
     .select(['delivery.id', 'project.name as project', 'delivery.partner', 'delivery.path'])
     .select(['delivery.state', 'delivery.reason', 'delivery.attempts', 'delivery.dueAt'])
-    .where('delivery.state', 'in', ['pending', 'failed', 'conflict'])
-    .where('delivery.attempts', '>', 0)
+    .where((where) =>
+      where.or([
+        where.and([
+          where('delivery.state', 'in', ['pending', 'failed', 'conflict']),
+          where('delivery.attempts', '>', 0),
+        ]),
+        where('delivery.id', 'in', vanishedRows(db).select('delivery.id')),
+      ]),
+    )
     .orderBy('delivery.updatedAt', 'desc')
     .orderBy('delivery.id')
     .limit(limit)
     .execute();
   return rows.map(({ state, reason, dueAt, ...row }) => ({
     ...row,
-    state: state === 'failed' || state === 'conflict' ? state : 'pending',
+    state: state === 'delivered' ? 'pending' : state,
     reason: reason === null ? undefined : toErrorCode(reason),
     dueAt: dueAt ?? undefined,
   }));

@@ -36,6 +36,15 @@ export function createLeases(db: Kysely<Database>, clock: Clock): Leases {
     release: async (lease) => {
       await held(db, lease).set({ until: 0 }).execute();
     },
+    holders: async () =>
+      (
+        await db
+          .selectFrom('lease')
+          .select('owner')
+          .distinct()
+          .where('until', '>', clock.now())
+          .execute()
+      ).map(({ owner }) => owner),
     endThoseOf: async (ownerPrefix) => {
       await db
         .updateTable('lease')

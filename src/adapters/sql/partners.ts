@@ -20,6 +20,26 @@ export function createPartners(parts: Parts): Partners {
   return {
     add: (partner, actor) =>
       db.transaction().execute((trx) => addPartner(parts, trx, partner, actor)),
+    setPace: (code, pace, actor) =>
+      db.transaction().execute(async (trx) => {
+        if ((await activeRow(trx, code)) === undefined) {
+          throw new AppError('NOT_FOUND', { detail: `partner ${code}` });
+        }
+        const { limitBytes, window } = pace;
+        if (limitBytes === undefined && window === undefined) return;
+        await trx
+          .updateTable('partner')
+          .$if(limitBytes !== undefined, (query) => query.set({ limitBytes: limitBytes ?? null }))
+          .$if(window !== undefined, (query) => query.set({ sendWindow: window ?? null }))
+          .where('code', '=', code)
+          .execute();
+        await audit.append(trx, {
+          actor,
+          action: 'partner.paced',
+          object: code,
+          detail: { ...pace },
+        });
+      }),
     list: async () =>
       (
         await db
@@ -116,6 +136,8 @@ const quiet = {
   lastPassAt: null,
 } as const;
 
+const anyPace = { limitBytes: null, sendWindow: null } as const;
+
 async function addPartner(
   parts: Parts,
   trx: Transaction<Database>,
@@ -157,7 +179,14 @@ async function ensureRow(
   } else if (row.state === 'removed') {
     await trx
       .updateTable('partner')
-      .set({ state: 'active', verify: 'hash', lastSuccessAt: null, createdAt, ...quiet })
+      .set({
+        state: 'active',
+        verify: 'hash',
+        lastSuccessAt: null,
+        createdAt,
+        ...quiet,
+        ...anyPace,
+      })
       .where('code', '=', code)
       .execute();
     return false;
@@ -216,6 +245,8 @@ function toPartner(row: Selectable<PartnerTable>): Partner {
     lastSuccessAt: row.lastSuccessAt ?? undefined,
     failures: row.failures,
     createdAt: row.createdAt,
+    limitBytes: row.limitBytes ?? undefined,
+    window: row.sendWindow ?? undefined,
   };
 }
 

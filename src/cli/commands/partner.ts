@@ -1,8 +1,9 @@
 // `clubhouse partner`: the partner institutions and their servers.
 
 import type { PartnerView } from '../../app.ts';
-import { onApp, readInput, readNetworks, type Noun } from '../context.ts';
-import { iso, print, printJson, printTable, shortTime } from '../output.ts';
+import { onApp, readInput, readNetworks, readSize, type Noun } from '../context.ts';
+import { sizeText } from '../../core/sizes.ts';
+import { iso, print, printJson, printTable, shortTime, UsageError } from '../output.ts';
 
 const toJson = (partner: PartnerView): object => ({
   code: partner.code,
@@ -12,6 +13,8 @@ const toJson = (partner: PartnerView): object => ({
   hostKey: partner.address?.hostKey ?? null,
   verify: partner.verify,
   alarm: partner.alarm === undefined ? null : { ...partner.alarm, at: iso(partner.alarm.at) },
+  limitBytesPerSecond: partner.limitBytes ?? null,
+  window: partner.window ?? null,
   lastPassAt: iso(partner.lastPassAt),
   lastSuccessAt: iso(partner.lastSuccessAt),
   projects: partner.projects,
@@ -23,6 +26,26 @@ const toJson = (partner: PartnerView): object => ({
 
 const code = { type: 'string', demandOption: true, describe: 'Code of the partner' } as const;
 const needed = { type: 'string', demandOption: true, requiresArg: true } as const;
+
+const limitOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'Send no faster, e.g. 20MB/s; none takes it back',
+} as const;
+const windowOption = {
+  type: 'string',
+  requiresArg: true,
+  describe:
+    "Send at these hours only, in the site's time zone, e.g. 20:00-06:00; always takes it back",
+} as const;
+
+const readPace = (args: {
+  readonly limit: string | undefined;
+  readonly window: string | undefined;
+}): { limitBytes?: number | null; window?: string | null } => ({
+  ...(args.limit === undefined ? {} : { limitBytes: readSize(args.limit.replace(/\/s$/, '')) }),
+  ...(args.window === undefined ? {} : { window: args.window === 'always' ? null : args.window }),
+});
 
 export const partnerCommand: Noun = {
   builder: (y) =>
@@ -45,6 +68,8 @@ export const partnerCommand: Noun = {
               choices: ['hash', 'size'] as const,
               describe: 'How an arrival is proven where the partner is not Clubhouse',
             })
+            .option('limit', limitOption)
+            .option('window', windowOption)
             .check(({ port }) => {
               if (Number.isInteger(port) && port >= 1 && port <= 65_535) return true;
               throw new Error('--port is a number from 1 to 65535');
@@ -55,11 +80,33 @@ export const partnerCommand: Noun = {
             ),
         onApp(async (app, args) => {
           const { code, host, port, user, hostKey, verify } = args;
+          const pace = readPace(args);
           const result = await app.partners.add({ code, host, port, user, hostKey, verify });
+          await app.partners.setPace(code, pace);
           const what = result === 'added' ? 'Added' : 'It was there; updated';
           print(
             `${what} partner ${code} at ${host}, port ${port}; try it with partner test ${code}.`,
           );
+        }),
+      )
+      .command(
+        'set <code>',
+        'How fast and at which hours files go to a partner',
+        (a) =>
+          a
+            .positional('code', code)
+            .option('limit', limitOption)
+            .option('window', windowOption)
+            .example('$0 partner set UMHS --limit 20MB/s --window 20:00-06:00', ''),
+        onApp(async (app, args) => {
+          if (args.limit === undefined && args.window === undefined) {
+            throw new UsageError('nothing to set; see partner set --help');
+          }
+          await app.partners.setPace(args.code, readPace(args));
+          const partner = (await app.partners.list()).find(({ code }) => code === args.code);
+          const limit = partner?.limitBytes;
+          const speed = limit === undefined ? 'without limit' : `up to ${sizeText(limit)} a second`;
+          print(`Files go to ${args.code} ${speed}, ${partner?.window ?? 'at any time'}.`);
         }),
       )
       .command(
@@ -139,5 +186,5 @@ export const partnerCommand: Noun = {
           print(`${what} the key ${key.fingerprint}; ${args.code} logs in here as ${args.code}.`);
         }),
       )
-      .demandCommand(1, 'partner add, list, test, remove or accept?'),
+      .demandCommand(1, 'partner add, set, list, test, remove or accept?'),
 };

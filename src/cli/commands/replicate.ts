@@ -42,10 +42,19 @@ export const replicateCommand: Noun = {
           const wanted = manyOf(args.partner);
           const results = await app.replication.now(wanted.length === 0 ? undefined : wanted);
           if (args.json) {
-            printJson(results.map(({ error, ...row }) => ({ ...row, error: error?.code ?? null })));
+            printJson(
+              results.map(({ error, overridden, ...row }) => ({
+                ...row,
+                overriddenWindow: overridden ?? null,
+                error: error?.code ?? null,
+              })),
+            );
           } else {
             if (results.length === 0) print('No partner has a server yet; see partner add.');
-            for (const { partner, delivered, failed } of results) {
+            for (const { partner, delivered, failed, overridden } of results) {
+              if (overridden !== undefined) {
+                print(`partner ${partner}: sent although its window ${overridden} is closed`);
+              }
               print(`partner ${partner}: ${delivered} delivered, ${failed} failed`);
             }
           }

@@ -1,8 +1,9 @@
 // Partners: where their servers are and with which keys their replicators log in here (SPEC 5).
 
 import { AppError } from '../../core/errors.ts';
+import { readWindow } from '../../core/send-window.ts';
 import type { SshKey } from '../ports/directory.ts';
-import type { Partner, PartnerKey, Verify } from '../ports/partners.ts';
+import type { Partner, PartnerKey, PartnerPace, Verify } from '../ports/partners.ts';
 import { needNetworks, type AdminParts } from './parts.ts';
 import { checkPartner } from './projects.ts';
 
@@ -22,6 +23,8 @@ export interface PartnerAdmin {
     readonly hostKey: string;
     readonly verify: Verify | undefined;
   }): Promise<'added' | 'updated'>;
+  /** How much and when files are sent there. BAD_INPUT for what is no window. */
+  setPace(code: string, pace: PartnerPace): Promise<void>;
   /** With those that only a project names. */
   list(): Promise<readonly PartnerView[]>;
   remove(code: string): Promise<void>;
@@ -46,6 +49,16 @@ export function createPartnerAdmin(parts: AdminParts, actor: string): PartnerAdm
       }
       const address = { host, port, user: user ?? parts.site, hostKey };
       return partners.add({ code, address, verify }, actor);
+    },
+    setPace: async (code, pace) => {
+      // A window has the same form in every time zone.
+      if (typeof pace.window === 'string') readWindow(pace.window, 'UTC');
+      if (pace.limitBytes === 0) {
+        throw new AppError('BAD_INPUT', {
+          detail: 'a limit is more than nothing; none takes it back',
+        });
+      }
+      await partners.setPace(code, pace, actor);
     },
     list: async () => {
       const known = await partners.list();
@@ -83,4 +96,6 @@ const bare = (code: string): Partner => ({
   lastSuccessAt: undefined,
   failures: 0,
   createdAt: 0,
+  limitBytes: undefined,
+  window: undefined,
 });

@@ -71,5 +71,6 @@ const nothingOwed = (partner: string): DeliveryCounts => ({
   delivered: 0,
   failed: 0,
   conflict: 0,
+  gone: 0,
   oldestPendingAt: undefined,
 });

@@ -78,12 +78,18 @@ export async function readStatus(
 }
 
 /** Of one partner: what stopped, and why as far as it needs somebody. */
-function undelivered({ partner, failed, conflict }: DeliveryCounts): readonly string[] {
+export function undelivered(counts: DeliveryCounts): readonly string[] {
+  const { partner, failed, conflict, gone } = counts;
   const count = (n: number): string => `${n} ${n === 1 ? 'file' : 'files'}`;
   return [
     ...(conflict > 0
       ? [
           `partner ${partner} holds other files under the names of ${count(conflict)} of ours; see replicate status`,
+        ]
+      : []),
+    ...(gone > 0
+      ? [
+          `${count(gone)} for partner ${partner} vanished before they were sent; see replicate status`,
         ]
       : []),
     ...(failed > 0

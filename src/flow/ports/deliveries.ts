@@ -44,6 +44,8 @@ export interface DeliveryCounts {
   readonly delivered: number;
   readonly failed: number;
   readonly conflict: number;
+  /** Sealed files that somebody removed before they were sent. */
+  readonly gone: number;
   /** When the oldest of what is not delivered was published. */
   readonly oldestPendingAt: number | undefined;
 }
@@ -53,7 +55,7 @@ export interface DeliveryTrouble {
   readonly project: string;
   readonly partner: string;
   readonly path: string;
-  readonly state: 'pending' | 'failed' | 'conflict';
+  readonly state: 'pending' | 'failed' | 'conflict' | 'gone';
   readonly reason: ErrorCode | undefined;
   readonly attempts: number;
   readonly dueAt: number | undefined;
@@ -104,7 +106,7 @@ export interface Deliveries {
   }): Promise<void>;
 
   counts(): Promise<readonly DeliveryCounts[]>;
-  /** Rows that did not arrive at the first try, newest first. */
+  /** Rows that did not arrive at the first try, and sealed files that vanished before it, newest first. */
   troubles(limit: number): Promise<readonly DeliveryTrouble[]>;
   passes(partner: string, limit: number): Promise<readonly PassRow[]>;
 }

@@ -15,6 +15,8 @@ export interface Leases {
   renew(lease: Lease, ttlMs: number): Promise<boolean>;
   /** Harmless when it was lost. */
   release(lease: Lease): Promise<void>;
+  /** Owners of leases that have not ended. */
+  holders(): Promise<readonly string[]>;
   /** Ends every lease whose owner begins with this: of a server that is gone, by the one that serves now. */
   endThoseOf(ownerPrefix: string): Promise<void>;
 }

@@ -21,6 +21,16 @@ export interface Partner {
   /** Failed passes in a row. */
   readonly failures: number;
   readonly createdAt: number;
+  /** Bytes a second that are sent there at most; undefined without limit. */
+  readonly limitBytes: number | undefined;
+  /** When files are sent there, e.g. `20:00-06:00` in the site's time zone; undefined at any time. */
+  readonly window: string | undefined;
+}
+
+/** How much and when; null takes it back, undefined leaves it. */
+export interface PartnerPace {
+  readonly limitBytes?: number | null;
+  readonly window?: string | null;
 }
 
 /** A key with which the partner's replicator may log in here. */
@@ -47,6 +57,8 @@ export interface Partners {
     },
     actor: string,
   ): Promise<'added' | 'updated'>;
+  /** NOT_FOUND when it is not there. */
+  setPace(code: string, pace: PartnerPace, actor: string): Promise<void>;
   /** All that are not removed, by code. */
   list(): Promise<readonly Partner[]>;
   find(code: string): Promise<Partner | undefined>;
