@@ -89,16 +89,16 @@ async function fuzz(order: Order): Promise<Failure | undefined> {
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
+    options: { seconds: { type: 'string' }, seed: { type: 'string' } },
   });
   const wanted = targets.filter((one) => positionals.length === 0 || positionals.includes(one));
-  const seconds = Number(values.seconds) / Math.max(1, wanted.length);
+  const seconds = Number(values.seconds ?? '60') / Math.max(1, wanted.length);
   if (wanted.length === 0 || !(seconds > 0)) {
     process.stderr.write('usage: npm run fuzz [-- dicom|zip|deid|sftp] [--seconds N] [--seed S]\n');
     return 2;
   }
-  const once = values.seed !== undefined;
-  const firstSeed = once ? Number(values.seed) : Math.floor(Math.random() * 0xffffffff);
+  const once = values.seed !== undefined && values.seconds === undefined;
+  const firstSeed = Number(values.seed ?? Math.floor(Math.random() * 0xffffffff));
   for (const target of wanted) {
     const failure = await fuzz({ target, firstSeed, seconds, once });
     if (failure === undefined) continue;

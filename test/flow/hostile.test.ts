@@ -13,6 +13,7 @@ import { processUpload, type ProcessDeps } from '../../src/flow/process.ts';
 import { profileOf } from '../support/deid.ts';
 import { ctElements, ctSlice, dicomFile, el, sorted, syntaxes } from '../support/dicom.ts';
 import type { TestElement } from '../support/dicom.ts';
+import { planted, wrongWith } from '../support/fuzz-outputs.ts';
 import { longestMs, seedsFor, targets, tryOne } from '../support/fuzz.ts';
 import { zipBytes } from '../support/zip.ts';
 
@@ -244,6 +245,36 @@ void t.test('entries that get one name stay apart', async (t) => {
     'extends: basic\notherFiles: encrypt\nnames: keep\n',
   );
   t.match(outcome, { kind: 'sealed', report: { files: 700 } });
+});
+
+void t.test('the fuzzer sees a mark that stays, and what a parser cannot read', async (t) => {
+  const limits = {
+    headerBytes: 1 << 24,
+    inflatedBytes: 1 << 26,
+    inflateRatio: 1000,
+    zipEntries: 10,
+    zipDepth: 2,
+  };
+  const source = ctSlice({ patientName: `${planted}^ANNA` });
+  const marked = [el(0x00120062, 'CS', 'YES')];
+  const judged = async (file: Buffer): Promise<string | undefined> => {
+    const path = join(folder, 'judged');
+    await writeFile(path, file);
+    return wrongWith(file, path, source, limits);
+  };
+  const clean = ctSlice({ extra: marked });
+  t.equal(await judged(clean), undefined);
+  t.match(await judged(ctSlice({ extra: [...marked, el(0x00104000, 'LT', planted)] })), /header/);
+  t.match(
+    await judged(
+      ctSlice({ extra: marked, trailing: [el(0xfffcfffc, 'OB', Buffer.from(planted))] }),
+    ),
+    /trailer/,
+  );
+  t.match(await judged(ctSlice()), /no mark of ours/);
+  const entry = { name: 'a', content: clean };
+  t.equal(await judged(Buffer.from(zipBytes([entry]))), undefined);
+  t.match(await judged(Buffer.from(zipBytes([{ ...entry, comment: planted }]))), /in the zip/);
 });
 
 for (const target of targets) {
