@@ -227,7 +227,7 @@ void t.test('any order of events goes along the legal moves alone', async (t) =>
   const rig = await makeRig();
   t.teardown(() => rig.close());
   const property = fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
-    for (const table of ['delivery', 'release', 'job', 'upload', 'audit'] as const) {
+    for (const table of ['delivery', 'release', 'job', 'upload', 'audit', 'audit_head'] as const) {
       await rig.db.deleteFrom(table).execute();
     }
     let current = (await begin(rig)).id;
