@@ -30,7 +30,9 @@ void t.test('the shipped example is valid and says the defaults', async (t) => {
   const uncommented = example.replace(/^( *)# (?=[a-zA-Z]+: \S+$)/gm, '$1');
   t.not(uncommented, example);
   // Examples, not defaults: the workers, the time zone, and the address for people.
-  const all = parseConfig(uncommented.replace(/^(workers|timeZone| {2}public(Host|Port)): .*$/gm, ''));
+  const all = parseConfig(
+    uncommented.replace(/^(workers|timeZone| {2}public(Host|Port)): .*$/gm, ''),
+  );
   t.same({ ...all, partner: undefined }, { ...parseConfig('site: PUHSC\n'), partner: undefined });
 });
 
