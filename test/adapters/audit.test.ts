@@ -10,6 +10,8 @@ import { AuditLog, type AuditFault } from '../../src/adapters/sql/audit.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { killAppenders } from '../support/audit-kills.ts';
 
+t.setTimeout(300_000);
+
 const clock = { now: () => 1_700_000_000_000, sleep: () => Promise.resolve() };
 
 class Trail {

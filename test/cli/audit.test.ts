@@ -9,6 +9,8 @@ import t from 'tap';
 import { here } from '../support/command-line.ts';
 import { missing, run } from '../support/programs.ts';
 
+t.setTimeout(300_000);
+
 const root = await mkdtemp(join(tmpdir(), 'clubhouse-audit-'));
 t.teardown(() => rm(root, { recursive: true, force: true }));
 const home = join(root, 'site');

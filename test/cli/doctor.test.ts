@@ -7,6 +7,8 @@ import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { here } from '../support/command-line.ts';
 
+t.setTimeout(300_000);
+
 const root = await mkdtemp(join(tmpdir(), 'clubhouse-doctor-'));
 t.teardown(() => rm(root, { recursive: true, force: true }));
 const home = join(root, 'site');
