@@ -182,9 +182,9 @@ export async function makeRig(
     return { database, db, audit, storage, uploads, jobs, gate, parts, intake, desk };
   };
 
-  how.prepare?.(folder, clock);
+  if (how.prepare !== undefined) how.prepare(folder, clock);
+  else await writeFile(join(folder, 'clubhouse.db'), await seededFile(how.partners ?? ['UMHS']));
   let now = { ...(await build()) };
-  if (how.prepare === undefined) await seed(now.db, how.partners ?? ['UMHS']);
   let worker = createWorker(now.parts);
 
   const rig = {
@@ -275,6 +275,28 @@ export async function makeRig(
     await now.storage.ensureFolder(`ji_brain/club_house/From_PUHSC_To_${partner}`);
   }
   return rig;
+}
+
+const seededFiles = new Map<string, Promise<Buffer>>();
+
+/** The database that each rig starts with; made once a process, since making the tables takes longer than most tests. */
+function seededFile(partners: readonly string[]): Promise<Buffer> {
+  const key = partners.join();
+  const make = async (): Promise<Buffer> => {
+    const folder = await mkdtemp(join(tmpdir(), 'clubhouse-seed-'));
+    try {
+      const database = await openSqlite(join(folder, 'seed.db'));
+      await seed(database.db, partners);
+      // Closing brings what is in the log into the file.
+      await database.close();
+      return await readFile(join(folder, 'seed.db'));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  };
+  const file = seededFiles.get(key) ?? make();
+  seededFiles.set(key, file);
+  return file;
 }
 
 async function seed(
