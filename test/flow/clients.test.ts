@@ -309,7 +309,7 @@ async function outcomeOf(rig: Rig): Promise<Outcome> {
     });
   const receipts = readdirSync(join(home, 'alice/receipts')).map((name) => {
     const text = readFileSync(join(home, 'alice/receipts', name), 'utf8');
-    return /State: (not whole yet|\w+)/.exec(text)?.[1];
+    return /State: (not whole yet|\w+)/.exec(text)?.[1] ?? 'no state';
   });
   return {
     states: rows
