@@ -13,7 +13,12 @@ import { giveBack, takeBuffer } from '../../src/adapters/sftp-server/buffers.ts'
 import { createPacketReader, packetType } from '../../src/adapters/sftp-server/codec.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
-import { mayHold, padFromStore, takeInflow } from '../../src/adapters/sftp-server/ssh2-private.ts';
+import {
+  mayHold,
+  padFromStore,
+  takeInflow,
+  wholePacketBytes,
+} from '../../src/adapters/sftp-server/ssh2-private.ts';
 import { createPurse, createWindow, windowLimits } from '../../src/adapters/sftp-server/window.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
 import { makeKey, startServer } from '../support/sftp-server.ts';
@@ -84,7 +89,19 @@ void t.test('ssh2 still has the fields by which a channel is read without it', a
   await ended;
   t.ok(padFromStore(connection), 'the padding of packets');
   t.notOk(mayHold(connection, new ArrayBuffer(1)), 'nothing is held between packets');
+  const two = Buffer.concat([packetOf(32), packetOf(48)]);
+  t.equal(wholePacketBytes(connection, two), two.length);
+  t.equal(wholePacketBytes(connection, two.subarray(0, -1)), 4 + 32 + 16);
+  t.equal(wholePacketBytes(connection, two.subarray(0, 3)), 0);
+  t.equal(wholePacketBytes(connection, packetOf(1 << 20).subarray(0, 99)), 99, 'ssh2 refuses it');
 });
+
+/** As AES-GCM has it on the line: the length, so many bytes, the tag. */
+function packetOf(bytes: number): Buffer {
+  const packet = Buffer.alloc(4 + bytes + 16);
+  packet.writeUInt32BE(bytes, 0);
+  return packet;
+}
 
 void t.test('where ssh2 is not as we know it, its own ways are taken', async (t) => {
   const strange = { push: () => true, readableLength: 0 } as unknown as ServerChannel;
@@ -95,6 +112,7 @@ void t.test('where ssh2 is not as we know it, its own ways are taken', async (t)
   const nobody = { _protocol: {} } as unknown as Connection;
   t.notOk(padFromStore(nobody));
   t.ok(mayHold(nobody, new ArrayBuffer(1)), 'then it may hold everything');
+  t.equal(wholePacketBytes(nobody, Buffer.alloc(9)), 9, 'and gets everything');
 });
 
 const ciphers = ['aes128-gcm@openssh.com', 'aes256-ctr'] as const;
@@ -251,7 +269,10 @@ void t.test('a socket lends its memory, unless somebody holds on to it', async (
     socket = shared.socket;
     socket.on('data', (piece) => pieces.push(piece));
     socket.on('end', () => socket?.end('bye'));
-    shared.lend(() => holds);
+    shared.lend({
+      mayHold: () => holds,
+      ready: (bytes) => bytes.length - (bytes.at(-1) === 43 ? 2 : 0),
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const client = connectSocket((server.address() as AddressInfo).port, '127.0.0.1');
@@ -273,10 +294,12 @@ void t.test('a socket lends its memory, unless somebody holds on to it', async (
   const four = await say('four');
   t.equal(three.toString(), 'three', 'held');
   t.not(three.buffer, four.buffer);
+  t.equal((await say('five6+')).toString(), 'five', 'what is not ready');
+  t.equal((await say('7')).toString(), '6+7', 'comes in front of the next');
   socket?.pause();
   client.write('waits');
   await until(() => false, 30);
-  t.equal(pieces.at(-1)?.toString(), 'four', 'nothing comes while it is paused');
+  t.equal(pieces.at(-1)?.toString(), '6+7', 'nothing comes while it is paused');
   socket?.resume();
   t.ok(await until(() => pieces.at(-1)?.toString() === 'waits'));
   client.end();

@@ -19,7 +19,14 @@ import type { Refusals } from './refusals.ts';
 import { watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
-import { mayHold, onSubsystem, padFromStore, peerPacketBytes } from './ssh2-private.ts';
+import type { SharedReader } from './shared-socket.ts';
+import {
+  mayHold,
+  onSubsystem,
+  padFromStore,
+  peerPacketBytes,
+  wholePacketBytes,
+} from './ssh2-private.ts';
 import type { ReceiptSigner } from './delivery-receipts.ts';
 import { asFailure } from './status.ts';
 
@@ -49,7 +56,7 @@ export interface ConnectionParts {
   sessionsOf(userId: string): number;
   onLogin(): void;
   /** See SharedSocket. */
-  lend(mayHold: (memory: ArrayBufferLike) => boolean): void;
+  lend(reader: SharedReader): void;
 }
 
 /** How long a peer may take to say goodbye. */
@@ -164,7 +171,10 @@ export class LiveConnection {
       this.#activeMs = this.#parts.clock.now();
       this.#parts.onLogin();
       padFromStore(client);
-      this.#parts.lend((memory) => this.#mayHold(memory));
+      this.#parts.lend({
+        mayHold: (memory) => this.#mayHold(memory),
+        ready: (bytes) => wholePacketBytes(client, bytes),
+      });
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
     client.on('rekey', () => {

@@ -169,7 +169,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
         door.trust(source);
         welcome(socket);
       },
-      lend: (mayHold) => reads.get(socket)?.lend(mayHold),
+      lend: (reader) => reads.get(socket)?.lend(reader),
     };
     live.set(socket, new LiveConnection(client, socket, connectionParts));
   };

@@ -7,10 +7,16 @@ import { Socket } from 'node:net';
 export interface SharedSocket {
   readonly socket: Socket;
   /**
-   * From now on pieces are the socket's own memory, valid until the next read; unless `mayHold` says that somebody still
+   * From now on pieces are the socket's own memory, valid until the next read; unless the reader says that somebody still
    * holds on to a part of it, then the socket goes on with new memory.
    */
-  lend(mayHold: (memory: ArrayBufferLike) => boolean): void;
+  lend(reader: SharedReader): void;
+}
+
+export interface SharedReader {
+  mayHold(memory: ArrayBufferLike): boolean;
+  /** How many of these bytes are to be emitted now; the rest comes in front of the next ones. */
+  ready(bytes: Buffer): number;
 }
 
 const strangerBytes = 16 * 1024;
@@ -28,28 +34,33 @@ export function shareReads(accepted: Socket): SharedSocket {
   if (handle === undefined || handle === null) return { socket: accepted, lend: () => undefined };
   inner._handle = null;
   let memory = Buffer.allocUnsafeSlow(strangerBytes);
-  let mayHold: ((bytes: ArrayBufferLike) => boolean) | undefined;
-  const read = (count: number, bytes: Uint8Array): boolean => {
-    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, count);
+  let reader: SharedReader | undefined;
+  /** Bytes at the beginning of the memory that were not ready. */
+  let waiting = 0;
+  const lend = (lender: SharedReader, bytes: Buffer): void => {
+    const ready = lender.ready(bytes);
+    if (ready > 0) socket.emit('data', bytes.subarray(0, ready));
+    waiting = bytes.length - ready;
+    const isNew = memory.length !== memberBytes || lender.mayHold(memory.buffer);
+    if (isNew) memory = Buffer.allocUnsafeSlow(memberBytes);
+    if (waiting > 0) bytes.copy(memory, 0, ready);
+  };
+  const read = (count: number): boolean => {
+    const bytes = memory.subarray(0, waiting + count);
     socket.cork();
-    if (mayHold === undefined) socket.emit('data', Buffer.from(piece));
-    else {
-      socket.emit('data', piece);
-      if (memory.length !== memberBytes || mayHold(memory.buffer)) {
-        memory = Buffer.allocUnsafeSlow(memberBytes);
-      }
-    }
+    if (reader === undefined) socket.emit('data', Buffer.from(bytes));
+    else lend(reader, bytes);
     socket.uncork();
     return true;
   };
-  const options = { handle, onread: { buffer: () => memory, callback: read } };
+  const options = { handle, onread: { buffer: () => memory.subarray(waiting), callback: read } };
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
   // The server counts its connections by the one it gave us.
   socket.once('close', () => accepted.destroy());
   return {
     socket,
-    lend: (holds) => {
-      mayHold = holds;
+    lend: (given) => {
+      reader = given;
     },
   };
 }

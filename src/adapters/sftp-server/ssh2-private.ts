@@ -41,7 +41,11 @@ interface InnerProtocol {
   channelWindowAdjust?: unknown;
   readonly _kexinit?: unknown;
   readonly _cipher?: { readonly constructor: { readonly name: string }; readonly _dead?: unknown };
-  readonly _decipher?: { readonly _packet?: { readonly buffer?: unknown } | null };
+  readonly _decipher?: {
+    readonly constructor: { readonly name: string };
+    readonly _packet?: { readonly buffer?: unknown } | null;
+    readonly _lenBytes?: unknown;
+  };
   readonly _packetRW?: { write?: Partial<InnerPacketWriter> };
 }
 
@@ -116,6 +120,26 @@ export function mayHold(client: Connection, memory: ArrayBufferLike): boolean {
 
 const blockBytes = 16;
 const tagBytes = 16;
+const mostPacketBytes = 64 * 1024;
+
+/**
+ * How many of these bytes are whole packets, for AES-GCM alone, whose lengths are in the clear (RFC 5647 §7.3): ssh2 decrypts
+ * those where they lie, and makes new memory for one that comes in two pieces. All of them when that cannot be told: in the
+ * middle of a packet, during an exchange of keys, with another cipher, or when ssh2 is not as we know it.
+ */
+export function wholePacketBytes(client: Connection, bytes: Buffer): number {
+  const protocol = protocolOf(client);
+  const decipher = protocol?._decipher;
+  const isKnown = decipher?.constructor.name === 'AESGCMDecipherBinding';
+  if (!isKnown || decipher._lenBytes !== 0 || protocol?._kexinit !== undefined) return bytes.length;
+  for (let at = 0; ;) {
+    if (bytes.length - at < 4) return at;
+    const total = 4 + bytes.readUInt32BE(at) + tagBytes;
+    if (total > mostPacketBytes) return bytes.length;
+    if (total > bytes.length - at) return at;
+    at += total;
+  }
+}
 
 /**
  * ssh2 asks the system for the random padding of each packet, which costs more than encrypting it. Here it comes out of a
