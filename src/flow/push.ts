@@ -107,7 +107,11 @@ async function pushOpen(
   if (digests.whole !== delivery.sha256) throw changed(delivery);
   if (there !== undefined) {
     const answer = await judge(parts, delivery, target, there, signal);
-    if (answer !== 'replace') return answer;
+    if (answer !== 'replace') {
+      // A send that was cut after the file had arrived by another one; nobody would look for it again.
+      if (started !== undefined) await remote.remove(temporary);
+      return answer;
+    }
   }
   await parts.ensureFolder(folder);
   for (const old of delivery.previousSha256) {
