@@ -56,7 +56,45 @@ const rich = sorted([
   el(0x00290010, 'LO', 'EXAMPLE'),
 ]);
 
+/** One private element of each VR (PS3.5 §6.2), with some bytes of value that it may have. */
+const everyVR = [
+  ...['AE', 'AS', 'CS', 'DA', 'DS', 'DT', 'IS', 'LO', 'LT', 'PN', 'SH', 'ST', 'TM', 'UI'],
+  ...['AT', 'FD', 'FL', 'SL', 'SS', 'UL', 'US', 'SQ'],
+  ...['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV'],
+].map((vr, i) =>
+  vr === 'SQ'
+    ? el(0x00291100 + i, vr, { items: [item] })
+    : el(0x00291100 + i, vr, Buffer.from('20240229')),
+);
+const behind = [
+  el(0x7fe10010, 'LO', 'MAKER'),
+  el(0x7fe11001, 'SQ', { items: [icon, []] }, { undefinedLength: true }),
+  el(0x7fe11002, 'UN', { items: [item] }, { undefinedLength: true }),
+  el(0xfffafffa, 'SQ', { items: [[el(0x04000005, 'US', 1)]] }),
+  el(0xfffcfffc, 'OB', Buffer.alloc(64)),
+];
+
 const good: Record<string, TestFile> = {
+  'every VR, and private elements and signatures behind the pixels': {
+    elements: sorted([...rich, ...everyVR]),
+    pixels: Buffer.alloc(20),
+    trailing: behind,
+  },
+  'every VR, big endian': {
+    transferSyntax: syntaxes.bigEndian,
+    elements: sorted([...rich, ...everyVR]),
+    pixels: Buffer.alloc(20),
+    trailing: behind,
+  },
+  'float pixels': {
+    elements: [...rich, el(0x7fe00008, 'OF', Buffer.alloc(40, 5))],
+    trailing: behind,
+  },
+  'double float pixels': {
+    transferSyntax: syntaxes.implicit,
+    elements: [...rich, el(0x7fe00009, 'OD', Buffer.alloc(40, 5))],
+    trailing: behind,
+  },
   'explicit little endian': { elements: rich, pixels: Buffer.alloc(300, 7) },
   'implicit little endian': {
     transferSyntax: syntaxes.implicit,
@@ -138,6 +176,33 @@ void t.test('every encoding gives the same elements and the same pixels', async 
     t.equal(valueOf(walked.header, 0x00100010), 'TEST^ANNA ', name);
     t.equal(walked.bulks.length, 1, name);
     t.equal(walked.bulks[0]?.bulk.tag, 0x7fe00010, name);
+  }
+});
+
+void t.test('every VR is read as what it is, and pixels of any kind as pixels', async (t) => {
+  for (const [name, tag] of [
+    ['every VR, and private elements and signatures behind the pixels', 0x7fe00010],
+    ['every VR, big endian', 0x7fe00010],
+    ['float pixels', 0x7fe00008],
+    ['double float pixels', 0x7fe00009],
+  ] as const) {
+    const { header, bulks, trailer } = await walkAll(whole(dicomFile(good[name]!)));
+    t.same(
+      bulks.map(({ bulk }) => bulk.tag),
+      [tag],
+      name,
+    );
+    t.same(
+      trailer.elements.map((one) => one.tag),
+      behind.map((one) => one.tag),
+      name,
+    );
+    if (!name.startsWith('every')) continue;
+    for (const { tag, vr } of everyVR) {
+      const element = find(header, tag);
+      t.equal(element.vr, vr, `${vr}, ${name}`);
+      if (vr !== 'SQ') t.equal(valueOf(header, tag), '20240229');
+    }
   }
 });
 
