@@ -1,0 +1,119 @@
+// Uploads that a crash of the server cut in half, resumed by every kind of client after it is back: the bytes are whole, and
+// each was worked on once. And what clients with the server's own words say when it refuses.
+
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import {
+  corePrograms,
+  type ClientProgram,
+  type Login,
+  type Op,
+} from '../support/client-programs.ts';
+import { KeyRing, Person } from '../support/people.ts';
+import { missing } from '../support/programs.ts';
+import { connectSsh, openSftp, type RawClient } from '../support/sftp-client.ts';
+import { runCommandsHere, Site } from '../support/site.ts';
+
+const timeout = 240_000;
+t.setTimeout(2 * timeout);
+runCommandsHere();
+const skip = missing('sftp', 'ssh-keygen', 'gpg');
+const gpg = '/home/ji_brain/alice/gpg';
+const op = (what: Op['do'], from: string, to: string): Op => ({ do: what, from, to });
+const fileOf = ({ name }: ClientProgram): string => `${name.replaceAll(' ', '-')}.bin`;
+
+void t.test('a site with one sender', { skip, timeout }, async (t) => {
+  const site = await Site.make('PUHSC', 'workers: 1\nintake: { settle: 100ms }');
+  t.teardown(() => site.remove());
+  const alice = await Person.make('alice');
+  t.teardown(() => alice.remove());
+  await site.run(['project', 'add', 'brain', '--partner', 'UMHS']);
+  await site.run(['user', 'add', 'alice', '--project', 'brain', '--key', alice.publicKey]);
+  const ring = await KeyRing.make();
+  t.teardown(() => ring.remove());
+  const { fingerprint, file } = await ring.generate('Bob <bob@umhs.example>');
+  const receiver = ['--project', 'brain', '--partner', 'UMHS', '--key', file];
+  await site.run(['recipient', 'add', ...receiver, '--fingerprint', fingerprint]);
+  const work = await mkdtemp(join(tmpdir(), 'clubhouse-resume-'));
+  t.teardown(() => rm(work, { recursive: true, force: true }));
+  const host = '127.0.0.1';
+  const login: Login = { host, port: site.port, user: 'alice', keyFile: alice.key, work };
+  const there = (name: string): string => join(site.home, 'data/home/ji_brain/alice/gpg', name);
+  const whole = randomBytes(1_200_000);
+  const half = whole.subarray(0, 600_000);
+  await writeFile(join(work, 'whole'), whole);
+  await site.start();
+
+  await t.test('each client resumes over a crash, and each upload is one job', async (t) => {
+    const programs = corePrograms.filter(
+      (program) => program.missing() === false && program.cannot['resume put'] === undefined,
+    );
+    const cutter = await connectTo(site, alice);
+    for (const program of programs) {
+      const handle = await cutter.open(`${gpg}/${fileOf(program)}`, 0x1a);
+      for (let at = 0; at < half.length; at += 200_000) {
+        t.equal(await cutter.write(handle, at, half.subarray(at, at + 200_000)), 'OK');
+      }
+    }
+    await site.stop('SIGKILL');
+    cutter.cut();
+    await site.start();
+    for (const program of programs) {
+      const name = fileOf(program);
+      t.equal((await stat(there(name))).size, half.length, `${name} is cut at half`);
+      const done = await program.run(login, [op('resume put', 'whole', `${gpg}/${name}`)]);
+      t.equal(done.code, 0, done.code === 0 ? `${name} is resumed` : done.stderr);
+    }
+    const names = programs.map((program) => `${gpg}/${fileOf(program)}`);
+    const jobs = await site.settled(['held'], names.length);
+    t.same(jobs.map(({ upload }) => upload).sort(), names.sort(), 'each upload is one job');
+    for (const program of programs) {
+      const bytes = await readFile(there(fileOf(program)));
+      t.equal(digest(bytes), digest(whole), `${program.name}: the bytes are whole`);
+    }
+  });
+
+  await t.test('what is refused is told in the server’s words', async (t) => {
+    const speaking = corePrograms.filter(
+      (program) =>
+        ['lftp', 'rclone', 'paramiko'].includes(program.name) && program.missing() === false,
+    );
+    const outgoing = '/home/ji_brain/club_house/From_PUHSC_To_UMHS';
+    const cases: readonly (readonly [to: string, says: RegExp])[] = [
+      [
+        '/home/ji_brain/club_house/From_UMHS_To_PUHSC/x',
+        /only Clubhouse or the partner writes here/,
+      ],
+      [`${outgoing}/gpg-alice`, /only Clubhouse or the partner writes here/],
+      [`${gpg}/more`, /No more room here: remove files .*\(.*1 ?MB.*\)/],
+    ];
+    await site.run(['user', 'set', 'alice', '--quota', '1MB']);
+    for (const program of speaking) {
+      for (const [to, says] of cases) {
+        const refused = await program.run(login, [op('put', 'whole', to)]);
+        t.not(refused.code, 0, `${program.name} ${to}`);
+        await t.rejects(stat(join(site.home, 'data', to)), 'nothing is there');
+        // rclone has words of its own for what is not permitted.
+        if (program.name === 'rclone' && !says.source.startsWith('No more')) continue;
+        t.match(`${refused.stderr}${refused.stdout.toString()}`, says, program.name);
+      }
+    }
+  });
+
+  await t.test('an account that is ended loses its session, and gets no other', async (t) => {
+    const client = await connectTo(site, alice);
+    await site.run(['user', 'set', 'alice', '--expires', '2026-01-01']);
+    await client.gone;
+    t.not((await alice.sftp(site, ['ls'])).code, 0);
+  });
+});
+
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+async function connectTo(site: Site, { name, key }: Person): Promise<RawClient> {
+  const privateKey = await readFile(key);
+  return openSftp(await connectSsh({ port: site.port, username: name, privateKey }));
+}
