@@ -175,6 +175,10 @@ function rewriteElement(
   const { tag } = element;
   const place = { tag, vr: effectiveVR(tag, element.vr), creator, path: level.path };
   const decision = work.input.policy.decide(place);
+  if (isPixelsOfNothing(tag, level.path) && decision.by !== 'rule') {
+    work.count(tag, 'remove');
+    return undefined;
+  }
   switch (element.kind) {
     case 'value': {
       const hidden = creator === undefined ? 'none' : hiddenSequence(element, decision, creator);
@@ -192,6 +196,10 @@ function rewriteElement(
       return undefined;
   }
 }
+
+/** Below the top level only an icon has pixels (PS3.3 §C.7.6.1.1.6); others are shown by nobody, and may be anything. */
+const isPixelsOfNothing = (tag: Tag, path: readonly Tag[]): boolean =>
+  tag >>> 16 === 0x7fe0 && path.length > 0 && (tag !== 0x7fe00010 || path.at(-1) !== 0x00880200);
 
 /**
  * A private sequence whose VR the file does not say: implicit little endian, or UN (PS3.5 §6.2.2). Only who knows what the

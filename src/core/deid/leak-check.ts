@@ -18,7 +18,7 @@ import {
   readings,
   squeeze,
 } from './leak-terms-text.ts';
-import { ByteSearch } from './leak-needles.ts';
+import { ByteSearch, NumberSearch } from './leak-needles.ts';
 
 export type LeakKind = FoundKind | 'unreadable';
 
@@ -54,7 +54,9 @@ export function findLeaks(
   const used = withoutCodes(terms, expected.subjectCodes);
   const search = new TextSearch<Tag>(used);
   const known = knownValues(used, expected.subjectCodes);
-  const look: Look = { terms, search, asBytes: new ByteSearch(used), known, fresh: [], leaks: [] };
+  const asBytes = new ByteSearch(used);
+  const inNumbers = new NumberSearch(used);
+  const look: Look = { terms, search, asBytes, inNumbers, known, fresh: [], leaks: [] };
   for (const value of values) {
     if (value.value.length > 0 && !isOurs(value, expected)) addValue(look, value);
   }
@@ -98,10 +100,11 @@ function inOurNames(terms: LeakTerms): LeakTerms {
 
 /** A client's name in a charset that nobody declared was read as GB18030 or Latin-1 (adapters/zip/entry-name); so back again. */
 function bytesOfName(name: string): readonly string[] {
-  if (isPlain(name)) return [];
-  const asLatin1 = /[^\0-\xff]/.test(name) ? [] : [name];
-  const chinese = gb18030BytesOf(name);
-  return chinese === undefined ? asLatin1 : [...asLatin1, chinese];
+  // each part by itself, for the others may be in another charset; then together, since each search has its price
+  const parts = name.split('/').filter((part) => !isPlain(part));
+  const asLatin1 = parts.filter((part) => !/[^\0-\xff]/.test(part));
+  const chinese = parts.map(gb18030BytesOf).filter((part) => part !== undefined);
+  return [asLatin1, chinese].filter(({ length }) => length > 0).map((some) => some.join('/'));
 }
 
 /** What a subject code happens to share with the original, e.g. a list of codes that are the old IDs, is no leak. */
@@ -130,8 +133,10 @@ function isOurs({ tag, value }: ReadValue, expected: Expected): boolean {
   if (!mayBeCode && tag !== 0x00120063) return false;
   const text = plain(value);
   if (text.length <= 64 && expected.subjectCodes.includes(text)) return true;
-  return tag === 0x00120063 && text.startsWith('Clubhouse');
+  return tag === 0x00120063 && ourMethod.test(text);
 }
+
+const ourMethod = /^Clubhouse; PS3[.]15 \d{4}[a-z] Basic Profile; profile [0-9a-f]{12}$/;
 
 const plain = (bytes: Uint8Array): string => stripPadding(latin1(bytes));
 
@@ -167,6 +172,7 @@ interface Look {
   readonly terms: LeakTerms;
   readonly search: TextSearch<Tag>;
   readonly asBytes: ByteSearch;
+  readonly inNumbers: NumberSearch;
   readonly known: KnownValues;
   /** Keys of values that are searched for the first time. */
   readonly fresh: string[];
@@ -176,14 +182,18 @@ interface Look {
 function addValue(look: Look, read: ReadValue): void {
   const { search, terms, leaks } = look;
   const { tag, vr, value, charset } = read;
+  if (isNumeric(tag) && (binary.has(vr) || bytes.has(vr))) {
+    addFound(leaks, tag, look.inNumbers.find(value));
+    return;
+  }
   if (binary.has(vr)) {
     // numbers do not read as text, but a text may call itself numbers
-    const text = value.length < 8 || isNumeric(tag) ? '' : printableRuns(value);
+    const text = value.length < 8 ? '' : printableRuns(value);
     if (text !== '') search.add(tag, 'blob', text);
     return;
   }
   if (bytes.has(vr)) {
-    if (!isNumeric(tag)) addBlob(look, read);
+    addBlob(look, read);
     return;
   }
   const raw = plain(value);

@@ -4,8 +4,8 @@
 import { AppError } from '../errors.ts';
 import { bytesOfText } from './charset-bytes.ts';
 import { commonWords } from './common-words.ts';
-import type { LeakTerms, TermKind } from './leak-terms.ts';
-import { classAt, fold, squeeze } from './leak-terms-text.ts';
+import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
+import { classAt, fold, latin1, squeeze } from './leak-terms-text.ts';
 
 interface Needle {
   /** One character a byte. */
@@ -98,6 +98,37 @@ export class ByteSearch {
     for (const { bytes, kind, isBound } of needles) {
       if (bytes.length < least || kinds.has(kind)) continue;
       if (stands(raw, bytes, isBound && where === 'text')) kinds.add(kind);
+    }
+    return kinds;
+  }
+}
+
+/**
+ * Names and IDs in values that hold numbers only: palettes, waveforms. Their bytes say anything by chance, so that fewer than
+ * six letters of ASCII do not count, but they may stand beside anything.
+ */
+export class NumberSearch {
+  readonly #terms: LeakTerms;
+  #needles: readonly Term[] | undefined;
+  #work = 0;
+
+  constructor(terms: LeakTerms) {
+    this.#terms = terms;
+  }
+
+  /** The kinds of what stands in it, in letters of 8 or of 16 bits. Throws DICOM_TOO_LARGE. */
+  find(value: Uint8Array): ReadonlySet<TermKind> {
+    const kinds = new Set<TermKind>();
+    if (value.length < leastBytesInLarge) return kinds;
+    const needles = (this.#needles ??= [...this.#terms.terms.values()].filter(
+      ({ text, isWeak }) => !isWeak && text.length >= leastBytesInLarge && isAscii(text),
+    ));
+    this.#work += needles.length * value.length;
+    if (this.#work > maxWork) throw tooMuch();
+    const raw = latin1(value).toLowerCase();
+    const narrow = raw.replaceAll('\0', '');
+    for (const { text, kind } of needles) {
+      if (raw.includes(text) || narrow.includes(text)) kinds.add(kind);
     }
     return kinds;
   }

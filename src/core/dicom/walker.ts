@@ -111,7 +111,7 @@ class FileWalker implements Walker {
       if (isEmpty || (this.#head !== undefined && isCutBeforePixels(dataset, this.#head))) {
         throw this.#truncated();
       }
-      this.#header(dataset);
+      this.#header(dataset, undefined);
       this.#events.push({ kind: 'trailer', dataset: { elements: [] } });
     }
     this.#state = { kind: 'ended' };
@@ -205,7 +205,7 @@ class FileWalker implements Walker {
     const header = reader?.read();
     if (reader === undefined || header === undefined) return;
     const dataset = reader.takeDataSet();
-    if (!this.#hadBulk) this.#header(dataset);
+    if (!this.#hadBulk) this.#header(dataset, header.tag);
     else if (dataset.elements.length > 0) {
       throw malformed(this.#input.position, header.tag, 'elements between pixel data');
     }
@@ -219,8 +219,10 @@ class FileWalker implements Walker {
     this.#state = { kind: 'bulk', bulk: new BulkReader(this.#input, tag, value) };
   }
 
-  #header(dataset: DataSet): void {
-    if (this.#head?.encapsulated === true) this.#tables = new OffsetTables(dataset);
+  /** `bulk`: what follows it. */
+  #header(dataset: DataSet, bulk: Tag | undefined): void {
+    if (this.#head?.encapsulated === true && bulk === pixelData)
+      this.#tables = new OffsetTables(dataset);
     else refuseTables(dataset);
     this.#events.push({ kind: 'header', dataset });
   }

@@ -647,3 +647,26 @@ void t.test('the preview shows each change side by side', async (t) => {
     change: 'changed',
   });
 });
+
+void t.test(
+  'pixels that stand in a sequence go, but for those of an icon that is kept',
+  async (t) => {
+    const inner = [0x7fe00001, 0x7fe00008, 0x7fe00010].map((tag) =>
+      el(tag, 'OB', Buffer.from('WINTERBERG^ANNA!')),
+    );
+    for (const [tag, left] of [
+      [0x00409096, []],
+      [0x00880200, [0x7fe00010]],
+    ] as const) {
+      const file = ctSlice({ extra: [el(tag, 'SQ', { items: [inner] })] });
+      const rule = 'rules: [{ tag: IconImageSequence, action: keep }]';
+      const { dataset } = await clean(file, `extends: basic\n${rule}\n`);
+      const sequence = dataset.elements.find((element) => element.tag === tag);
+      const [item] = sequence?.kind === 'sequence' ? sequence.items : [];
+      t.same(
+        item?.elements.map((element) => element.tag),
+        left,
+      );
+    }
+  },
+);

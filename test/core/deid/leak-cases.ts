@@ -36,6 +36,28 @@ export const hanName = [el(0x00080005, 'CS', 'GB18030'), person(gb18030('王^小
 export const id = (value: string): readonly TestElement[] => [el(0x00100020, 'LO', value)];
 
 export const mustFind: readonly Case[] = [
+  ...[
+    el(0x00281201, 'OW', Buffer.from('\0\x01Testperson Annamaria\xff\xff', 'latin1')),
+    el(0x00283006, 'OW', Buffer.from('TESTPERSON', 'utf16le')),
+    el(0x54001010, 'OB', Buffer.from('~~annamaria!!')),
+  ].map((element) => ({
+    name: `a name in numbers ${element.tag.toString(16)}`,
+    original: anna,
+    written: [element],
+    found: [
+      `(${element.tag
+        .toString(16)
+        .padStart(8, '0')
+        .replace(/(....)/, '$1,')
+        .toUpperCase()}) name`,
+    ],
+  })),
+  {
+    name: 'a name in what calls itself our mark',
+    original: anna,
+    written: [el(0x00120063, 'LO', 'Clubhouse of Testperson')],
+    found: ['(0012,0063) name'],
+  },
   {
     name: 'a name as it was',
     original: anna,

@@ -170,6 +170,8 @@ void t.test('a name of a file that was read in the wrong charset is found', asyn
     t.same(findLeaksInName(name, terms, theirs), [{ tag: 'name', kind: 'name' }], name);
   }
   t.same(findLeaksInName('x/太平.dcm', terms, theirs), []);
+  const together = `x/${shiftJis.toString('latin1')}.dcm/x/肺部.dcm`;
+  t.same(findLeaksInName(together, terms, theirs), [{ tag: 'name', kind: 'name' }], together);
 });
 
 void t.test('a file that is made to keep the search busy is refused in time', async (t) => {

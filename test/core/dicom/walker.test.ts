@@ -539,6 +539,11 @@ void t.test('the numbers of an offset table are the places of fragments', async 
       elements: [...base, ...extended(numbers64(0), numbers64(8))],
       pixels: Buffer.alloc(8),
     }),
+    'of float pixels': dicomFile({
+      elements: [...base, ...extended(Buffer.from('WINTERBERG^ANNA!'), numbers64(1, 2))],
+      transferSyntax: syntaxes.rle,
+      trailing: [el(0x7fe00008, 'OF', Buffer.alloc(8))],
+    }),
     'of no pixels': dicomFile({ elements: [...base, ...extended(numbers64(0), numbers64(8))] }),
   };
   for (const [name, bytes] of Object.entries(right)) {
