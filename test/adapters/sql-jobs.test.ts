@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { AuditLog } from '../../src/adapters/sql/audit.ts';
 import { createJobStore } from '../../src/adapters/sql/jobs.ts';
+import { fitRows } from '../../src/adapters/sql/restored.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { isLegalMove, type UploadState } from '../../src/core/upload.ts';
@@ -222,6 +223,30 @@ async function perform(rig: Rig, current: string, step: Step): Promise<string> {
     }
   }
 }
+
+void t.test('what a restore has to make anew is taken from the queue', async (t) => {
+  const rig = await makeRig();
+  t.teardown(() => rig.close());
+  const { id: uploadId } = await begin(rig);
+  await rig.uploads.change(uploadId, { to: { state: 'queued' } }, 'server');
+  const turn = { lastServed: new Map(), mostBytes: Number.POSITIVE_INFINITY };
+  const first = await rig.jobs.nextDue(rig.clock.now(), turn);
+  const job = await rig.jobs.claim(first?.id ?? '', 'ours', rig.clock.now() + 1000);
+  await rig.jobs.record(job?.id ?? '', job?.fence ?? 0, output);
+  await rig.jobs.finish(job?.id ?? '', job?.fence ?? 0, {
+    state: 'published',
+    file: identity,
+  });
+  t.equal(await rig.jobs.nextDue(rig.clock.now(), turn), undefined, 'nothing is owed');
+  const raw = { device: '2', inode: '2', sizeBytes: 3 };
+  const disk = {
+    file: async (path: string) => (path.includes('/alice/') ? raw : undefined),
+    hasClaim: async () => false,
+  };
+  const tools = { db: rig.db, audit: rig.audit, clock: rig.clock, disk, site: 'PUHSC' };
+  t.same(await fitRows(tools, {}), { again: 1, lost: 0 });
+  t.match(await rig.jobs.nextDue(rig.clock.now(), turn), { id: job?.id });
+});
 
 void t.test('any order of events goes along the legal moves alone', async (t) => {
   const rig = await makeRig();

@@ -5,6 +5,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { AuditLog } from './audit.ts';
+import { rankOf } from './moves.ts';
 import type { Database } from './schema.ts';
 
 /** What is at a path below data/home, or in spool/claims. */
@@ -120,7 +121,7 @@ async function fitPublished(tools: RestoreTools, trx: Transaction<Database>): Pr
     .selectFrom('job')
     .innerJoin('upload', 'upload.id', 'job.uploadId')
     .innerJoin('project', 'project.id', 'job.projectId')
-    .select(['job.id', 'job.partner', 'job.output', 'project.name as project'])
+    .select(['job.id', 'job.uploadId', 'job.partner', 'job.output', 'project.name as project'])
     .select(['upload.kind', 'upload.path', 'upload.inode', 'upload.claim'])
     .where('job.state', '=', 'published')
     .execute();
@@ -130,12 +131,15 @@ async function fitPublished(tools: RestoreTools, trx: Transaction<Database>): Pr
     if (row.output === null || (await disk.file(output)) !== undefined) continue;
     const hasClaim = row.claim !== null && (await disk.hasClaim(row.claim));
     const canBeMade = row.kind === 'intake' && (row.inode !== null || hasClaim);
+    const now = clock.now();
+    const place = canBeMade
+      ? { dueAt: now, rankAt: await rankOf(trx, now, row.uploadId) }
+      : { dueAt: null, rankAt: null };
     const state = canBeMade ? 'queued' : 'failed';
     const reason = canBeMade ? null : 'NOT_FOUND';
-    const now = clock.now();
     await trx
       .updateTable('job')
-      .set({ state, reason, dueAt: canBeMade ? now : null, attempts: 0, updatedAt: now })
+      .set({ state, reason, ...place, attempts: 0, updatedAt: now })
       .where('id', '=', row.id)
       .execute();
     await audit.append(trx, {
