@@ -113,7 +113,10 @@ function optionsOf(line: string): { rest: string; sources: readonly string[] | u
     const [all, name = '', value] = /^([a-z-]+)(?:="([^"]*)")?(?:,|\s+)/i.exec(rest) ?? [];
     if (all === undefined || /^(ssh|ecdsa|sk)-/.test(name)) return { rest, sources };
     if (/^from$/i.test(name) && value !== undefined) {
+      // One that is empty or stands there twice would widen in silence what sshd keeps narrow.
+      if (sources !== undefined) throw refuse('the key has the option from="…" more than once');
       sources = value.split(',').filter((one) => one !== '');
+      if (sources.length === 0) throw refuse('the key’s option from="…" names no network');
     } else if (!/^(restrict|no-.*)$/i.test(name)) {
       throw refuse(`the key's option ${name} is not offered; from="…" is`);
     }

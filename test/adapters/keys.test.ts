@@ -72,6 +72,8 @@ void t.test('what is no good public key is refused, each with its reason', async
     ['a weak key', weak, /under 2048 bits/],
     ['nothing', '', /not an SSH public key/],
     ['a text', 'hello', /not an SSH public key/],
+    ['a key from nowhere', `from="" ${one}`, /names no network/],
+    ['a key from two places', `from="10.0.0.0/8",from="::/0" ${one}`, /more than once/],
   ];
   for (const [name, text, says] of cases) {
     try {

@@ -138,7 +138,9 @@ void t.test('an account and a key may be bound to networks, and a live session t
   t.same(await opens('2001:db8::7'), ['password', 'free']);
   t.equal(await there.accounts.current(principal, '198.51.100.1'), undefined, 'a live session');
   t.ok(await there.accounts.current(principal, '10.1.2.3'));
-  await here.members.put('alice', { sources: [], key: { ...bound, sources: [] } });
+  await here.members.put('alice', { sources: [], key: key('bound') });
+  t.same(await opens('198.51.100.1'), ['password', 'free'], 'given again, it stays bound');
+  await here.members.put('alice', { key: { ...bound, sources: [] } });
   t.same(await opens('198.51.100.1'), ['password', 'free', 'bound'], 'from anywhere again');
   return undefined;
 });
@@ -158,7 +160,8 @@ void t.test('the audit says why a login was refused, and one entry tells of many
   const { project } = await here.projects.put('brain', {});
   await here.members.put('alice', { projectIds: [project.id] });
   await here.partners.accept('UMHS', { ...key('u'), sources: ['10.0.0.0/8'] }, 'cli');
-  t.equal(await there.accounts.findByKey('UMHS', blob('u'), home), undefined);
+  await here.partners.accept('UMHS', key('u'), 'cli');
+  t.equal(await there.accounts.findByKey('UMHS', blob('u'), home), undefined, 'still bound');
   t.ok(await there.accounts.findByKey('UMHS', blob('u'), '10.0.0.1'));
   for (const { name, says, given, before } of refusals) {
     if (before !== undefined) await here.members.put('alice', before);

@@ -93,11 +93,16 @@ export class SqlMembers implements Members {
     }
     if (change.key !== undefined) {
       const createdAt = this.#tools.clock.now();
-      const sources = JSON.stringify(change.key.sources ?? []);
+      const given = change.key.sources;
+      const sources = JSON.stringify(given ?? []);
       await trx
         .insertInto('member_key')
         .values({ ...change.key, sources, id: newId(), memberId, createdAt })
-        .onConflict((c) => c.columns(['memberId', 'fingerprint']).doUpdateSet({ sources }))
+        .onConflict((c) => {
+          // A key that is given again without networks stays bound to those that it has.
+          const same = c.columns(['memberId', 'fingerprint']);
+          return given === undefined ? same.doNothing() : same.doUpdateSet({ sources });
+        })
         .execute();
     }
   }
@@ -185,7 +190,10 @@ const describe = (change: MemberChange): Record<string, unknown> => ({
   ...(change.passwordHash === undefined ? {} : { password: 'set' }),
   ...(change.key === undefined
     ? {}
-    : { fingerprint: change.key.fingerprint, keySources: change.key.sources ?? [] }),
+    : {
+        fingerprint: change.key.fingerprint,
+        ...(change.key.sources === undefined ? {} : { keySources: change.key.sources }),
+      }),
   ...(change.expiresAt === undefined ? {} : { expiresAt: change.expiresAt }),
   ...(change.state === undefined ? {} : { state: change.state }),
   ...(change.unlocked === undefined ? {} : { unlocked: true }),

@@ -69,15 +69,17 @@ export function createPartners(parts: Parts): Partners {
     accept: (code, key, actor) =>
       db.transaction().execute(async (trx) => {
         await ensureRow(parts, trx, code);
-        const sources = JSON.stringify(key.sources ?? []);
-        const values = { algorithm: key.algorithm, blob: key.blob, sources };
+        // A key that is given again without networks stays bound to those that it has.
+        const bound = key.sources === undefined ? {} : { sources: JSON.stringify(key.sources) };
+        const values = { algorithm: key.algorithm, blob: key.blob, ...bound };
         const old = await trx
           .updateTable('partner_key')
           .set(values)
           .where('partner', '=', code)
           .where('fingerprint', '=', key.fingerprint)
           .executeTakeFirst();
-        const detail = { fingerprint: key.fingerprint, sources: key.sources ?? [] };
+        const given = key.sources === undefined ? {} : { sources: key.sources };
+        const detail = { fingerprint: key.fingerprint, ...given };
         await audit.append(trx, { actor, action: 'partner.accepted', object: code, detail });
         if (old.numUpdatedRows > 0n) return 'updated';
         await trx

@@ -38,7 +38,7 @@ export interface MemberAdmin {
   unlock(name: string): Promise<MemberView>;
   /** Ends the account and moves its folders away; the name is free then and inherits nothing. */
   remove(name: string): Promise<{ readonly id: string; readonly withdrawn: number }>;
-  /** `sources` undefined: as the key's line says with from="…", else from anywhere. */
+  /** `sources` undefined: as the key's line says with from="…", else as it is. */
   addKey(
     name: string,
     text: string,

@@ -32,7 +32,7 @@ export interface PartnerAdmin {
   accept(
     code: string,
     key: string,
-    /** Networks from which it opens; undefined: as the key's line says with from="…", else from anywhere. */
+    /** Networks from which it opens; undefined: as the key's line says with from="…", else as it is. */
     sources?: readonly string[],
   ): Promise<{ readonly key: SshKey; readonly result: 'added' | 'updated' }>;
 }
@@ -79,8 +79,9 @@ export function createPartnerAdmin(parts: AdminParts, actor: string): PartnerAdm
       await checkPartner(parts, code);
       const key = parts.sshKeys.parse(text);
       const { fingerprint, algorithm, blob } = key;
-      const from = needNetworks(sources ?? key.sources ?? []);
-      const accepted = { fingerprint, algorithm, blob, sources: from };
+      const from = sources ?? key.sources;
+      const bound = from === undefined ? {} : { sources: needNetworks(from) };
+      const accepted = { fingerprint, algorithm, blob, ...bound };
       return { key, result: await partners.accept(code, accepted, actor) };
     },
   };

@@ -51,7 +51,7 @@ export interface SshKey {
   /** Base64 of the SSH wire form (RFC 4253 §6.6). */
   readonly blob: string;
   readonly comment: string;
-  /** Networks from which this key opens; empty or undefined: from anywhere. */
+  /** Networks from which this key opens; empty: from anywhere. Undefined: as it is, or from anywhere when it is new. */
   readonly sources?: readonly string[];
 }
 

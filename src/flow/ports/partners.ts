@@ -41,7 +41,7 @@ export interface PartnerKey {
   readonly algorithm: string;
   /** Base64 of the key in SSH wire form (RFC 4253 §6.6). */
   readonly blob: string;
-  /** Networks from which it opens; empty or undefined: from anywhere. */
+  /** Networks from which it opens; empty: from anywhere. Undefined: as it is, or from anywhere when it is new. */
   readonly sources?: readonly string[];
 }
 
