@@ -17,6 +17,9 @@ import {
 import t from 'tap';
 import { knownSchema, restore } from '../../src/app-backup.ts';
 import { AppError } from '../../src/core/errors.ts';
+import { Collection } from '../../src/adapters/backup/collect.ts';
+import { writeBackup } from '../../src/adapters/backup/place.ts';
+import { instancePaths } from '../../src/core/instance.ts';
 import { readTar } from '../../src/adapters/backup/tar-read.ts';
 import { tarEnd, tarHeader, tarPadding } from '../../src/adapters/backup/tar-write.ts';
 import { here, run as binaryRun, type Ended } from '../support/command-line.ts';
@@ -287,6 +290,42 @@ const flipped = (bytes: Buffer): Buffer => {
   copy[copy.length >> 1]! ^= 1;
   return copy;
 };
+
+void t.test(
+  'a folder that cannot be read ends the backup, for it would not be whole',
+  async (t) => {
+    const paths = instancePaths(`/${'n'.repeat(300)}`);
+    const facts = { format: 1, site: 'PUHSC', createdAt: '', schema: [], files: true } as const;
+    const rows = {
+      ...{ begunAt: 0, schema: [], auditHead: '0', sizeBytes: 0 },
+      content: async function* () {},
+      owed: () => [],
+      judge: () => 'take' as const,
+      close: async () => undefined,
+    };
+    const owed = { missing: 0, links: new Map(), remove: async () => undefined };
+    const collect = async (): Promise<void> => {
+      for await (const _ of new Collection({ paths, facts, rows, owed }).bytes());
+    };
+    await t.rejects(collect(), { code: 'ENAMETOOLONG' });
+  },
+);
+
+void t.test('what fails behind the archive leaves nothing of it', async (t) => {
+  const folder = await mkdtemp(join(root, 'half-'));
+  const name = 'clubhouse-PUHSC-20260102T030405Z.tar.gpg';
+  const body = async function* () {
+    yield Buffer.from('sealed');
+  };
+  const fail = (): never => {
+    throw new Error('no manifest');
+  };
+  await t.rejects(writeBackup(folder, name, body(), fail), {
+    code: 'STORAGE_FAILED',
+    detail: 'the backup failed: unknown',
+  });
+  t.same(await readdir(folder), []);
+});
 
 void t.test('wrong usage says so and makes nothing', async (t) => {
   const { home, folder, secret } = it;

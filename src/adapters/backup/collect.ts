@@ -92,7 +92,7 @@ export class Collection {
   }
 
   async *#folder(folder: string, name: string): AsyncGenerator<Uint8Array> {
-    const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
+    const entries = await readdir(folder, { withFileTypes: true }).catch(ifGone);
     if (entries === undefined) return;
     this.entries += 1;
     yield tarHeader({ name, kind: 'folder', sizeBytes: 0, modifiedMs: 0 });
@@ -183,14 +183,11 @@ async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /** A partner's replicator resumes or repeats what it had not finished. */
 const isPassing = (name: string): boolean => name.startsWith('.clubhouse-');
 
-async function openFile(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // Removed meanwhile, or not a file any more.
-    if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO' || code === 'ENOTDIR')
-      return undefined;
-    throw error;
-  }
+/** Removed meanwhile, or not what it was any more. What is there and cannot be read ends the backup: it would not be whole. */
+function ifGone(error: NodeJS.ErrnoException): undefined {
+  const isGone = ['ENOENT', 'ELOOP', 'ENXIO', 'ENOTDIR'].includes(error.code ?? '');
+  if (!isGone) throw error;
 }
+
+const openFile = (path: string): Promise<FileHandle | undefined> =>
+  open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(ifGone);

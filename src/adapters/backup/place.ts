@@ -40,16 +40,18 @@ export async function writeBackup(
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, name);
   const temporary = join(folder, `.${name}.part`);
+  let mine = temporary;
   try {
     const written = await writeNew(temporary, message);
     await rename(temporary, path);
+    mine = path;
     const made = manifest(written);
     await writeManifest(folder, made);
     return made;
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(mine, { force: true });
     if (error instanceof AppError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     if (code === 'ENOSPC' || code === 'EDQUOT') {
       throw new AppError('STORAGE_FAILED', {
         cause: error,
@@ -66,8 +68,13 @@ async function writeManifest(folder: string, manifest: BackupManifest): Promise<
   const name = manifestName(manifest.name);
   const temporary = join(folder, `.${name}.part`);
   const text = Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`);
-  await writeNew(temporary, [text]);
-  await rename(temporary, join(folder, name));
+  try {
+    await writeNew(temporary, [text]);
+    await rename(temporary, join(folder, name));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
