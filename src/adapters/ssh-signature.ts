@@ -4,16 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import ssh2 from 'ssh2';
 import { AppError } from '../core/errors.ts';
-
-const magic = Buffer.from('SSHSIG');
-
-/** An SSH string: its length in four bytes, then itself (RFC 4251 §5). */
-const sshString = (value: string | Uint8Array): Buffer => {
-  const bytes = Buffer.from(value);
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-};
+import { armorSshsig, sshsigBlob, sshsigInputOf } from '../core/sshsig.ts';
 
 /**
  * The armored signature of a message, of which only the SHA-512 is needed. `namespace`: what it is for, so that it can be
@@ -29,12 +20,8 @@ export async function signDigest(
   if (key === undefined || key instanceof Error || key.type !== 'ssh-ed25519') {
     throw new AppError('CONFIG_INVALID', { detail: 'keys/host_ed25519 is not usable for signing' });
   }
-  const what = [sshString(namespace), sshString(''), sshString('sha512')];
-  const signature = key.sign(Buffer.concat([magic, ...what, sshString(sha512)]));
-  if (signature instanceof Error) throw new AppError('INTERNAL', { cause: signature });
-  const version = Buffer.from([0, 0, 0, 1]);
-  const made = sshString(Buffer.concat([sshString('ssh-ed25519'), sshString(signature)]));
-  const blob = Buffer.concat([magic, version, sshString(key.getPublicSSH()), ...what, made]);
-  const lines = blob.toString('base64').match(/.{1,70}/g) ?? [];
-  return `-----BEGIN SSH SIGNATURE-----\n${lines.join('\n')}\n-----END SSH SIGNATURE-----\n`;
+  const bytes = key.sign(sshsigInputOf(namespace, sha512));
+  if (bytes instanceof Error) throw new AppError('INTERNAL', { cause: bytes });
+  const signature = { algorithm: 'ssh-ed25519', bytes } as const;
+  return armorSshsig(sshsigBlob(key.getPublicSSH(), namespace, signature));
 }

@@ -19,13 +19,11 @@ export const fingerprintOfBlob = (blob: Uint8Array): string =>
 
 /** What the key signs, plainly (ed25519), or with SHA-512 (RSA). */
 export const sshsigInput = (namespace: string, message: Uint8Array): Buffer =>
-  Buffer.concat([
-    magic,
-    string(namespace),
-    string(''),
-    string('sha512'),
-    string(createHash('sha512').update(message).digest()),
-  ]);
+  sshsigInputOf(namespace, createHash('sha512').update(message).digest());
+
+/** The same of a message that is too long to be held: of its SHA-512. */
+export const sshsigInputOf = (namespace: string, sha512: Uint8Array): Buffer =>
+  Buffer.concat([magic, string(namespace), string(''), string('sha512'), string(sha512)]);
 
 /** The signature as a blob. `signature`: the raw one. */
 export function sshsigBlob(
