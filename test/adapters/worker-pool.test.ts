@@ -104,7 +104,7 @@ void t.test('an abort reaches the worker, and one that does not listen is ended'
 });
 
 void t.test('a thread that stands still is ended, one that is slow is not', async (t) => {
-  const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 500 });
+  const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 2000 });
   t.teardown(() => own.stop());
   await own.run(task('pass'), never);
   t.match(await own.run(task('slow'), never), { kind: 'passed' });
@@ -118,7 +118,7 @@ for (const poison of ['exit', 'hang'] as const) {
   void t.test(
     `a file whose worker meets with ‘${poison}’ twice is held, the next goes through`,
     async (t) => {
-      const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 500 });
+      const own = createWorkerPool({ crosswalk, workerFile, width: 1, stallMs: 2000 });
       const rig = await makeRig({ isFast: true, processor: own });
       t.teardown(async () => {
         await rig.close();

@@ -54,7 +54,7 @@ async function behave(
       for (;;);
     case 'slow':
       for (let n = 0; n < 8; n += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await new Promise((resolve) => setTimeout(resolve, 400));
         Atomics.add(steps, 0, 1);
       }
       return passed;

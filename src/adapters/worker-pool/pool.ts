@@ -127,7 +127,13 @@ async function runTask(
   }
 }
 
-/** A hanging thread hears no abort, so it is ended; for the task that is as if it had died. */
+/** How long a thread has at least to load its code and to take the task. */
+const leastBeginMs = 60_000;
+
+/**
+ * A hanging thread hears no abort, so it is ended; for the task that is as if it had died. The first step says that the thread
+ * has the task: until then it may still load its code, which takes a busy machine its time.
+ */
 function endStalled(steps: Int32Array, hard: AbortController, stallMs: number): NodeJS.Timeout {
   let seen = 0;
   let movedAt = performance.now();
@@ -138,7 +144,9 @@ function endStalled(steps: Int32Array, hard: AbortController, stallMs: number): 
       if (count !== seen) {
         seen = count;
         movedAt = now;
-      } else if (now - movedAt >= stallMs) hard.abort();
+      } else if (now - movedAt >= (count === 0 ? Math.max(stallMs, leastBeginMs) : stallMs)) {
+        hard.abort();
+      }
     },
     Math.min(1000, stallMs / 4),
   );

@@ -19,13 +19,14 @@ import {
 
 /** Runs one request. Never throws: an error is a reply, so that whatever rejects in the pool means a dead worker. */
 export async function serveRequest(
-  { task, port }: WorkerRequest,
+  { task, port, steps }: WorkerRequest,
   process: (
     task: ProcessTask,
     crosswalk: Crosswalk,
     signal: AbortSignal,
   ) => Promise<ProcessOutcome>,
 ): Promise<WorkerReply> {
+  Atomics.add(steps, 0, 1);
   const abort = new AbortController();
   const waiting = new Map<number, Waiting>();
   port.on('message', (message: ToWorker) => receive(message, waiting, abort));
