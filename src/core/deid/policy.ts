@@ -197,7 +197,8 @@ const isClassUID = (keyword: string): boolean =>
 /** Is the VR that the file gives one that can be believed for the attribute? A text in place of a number is not. */
 function fits(vr: VR, expected: readonly VR[]): boolean {
   if (vr === 'UN' || expected.length === 0 || expected.includes(vr)) return expected.length > 0;
-  if (vr === 'SQ' || expected.includes('SQ')) return false;
+  // a date in place of a word is a date
+  if (vr === 'SQ' || expected.includes('SQ') || temporal.has(vr)) return false;
   const rank = textRank(vr);
   // a text that calls itself a number would not be read by anybody here
   if (rank === 0 && expected.every((one) => textRank(one) > 0)) return false;

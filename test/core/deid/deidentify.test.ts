@@ -670,3 +670,13 @@ void t.test(
     }
   },
 );
+
+void t.test('a date where the dictionary knows none goes', async (t) => {
+  for (const [vr, value] of [
+    ['DA', '19490307'],
+    ['DT', '19490307112233'],
+  ] as const) {
+    const { bytes } = await clean(ctSlice({ extra: [el(0x00181511, vr, value)] }));
+    t.notOk(bytes.includes('19490307'), vr);
+  }
+});
