@@ -18,6 +18,8 @@ const onlyOnce = [
     'name',
     'object',
     'limit',
+    'window',
+    'quota',
     'direct-dicom',
     'legal-hold',
     'encrypt-to',

@@ -81,6 +81,12 @@ const refusals: readonly Refusal[] = [
     err: /--port/,
   },
   {
+    name: 'a window given twice',
+    args: ['partner', 'set', 'UMHS', '--window', '20:00-06:00', '--window', '25:99-'],
+    code: 2,
+    err: /--window is given twice/,
+  },
+  {
     name: 'an option given twice',
     args: ['user', 'add', 'bob', '--key', 'a', '--key', 'b', '--project', 'brain'],
     code: 2,
