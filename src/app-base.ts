@@ -55,8 +55,11 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
   const audit = new AuditLog(secrets.derive('audit'), clock);
   const anchor = anchorOf(paths, db, audit);
   const close = async (): Promise<void> => {
-    if (audit.hasAppended) await anchor.move();
-    await opened.close();
+    try {
+      if (audit.hasAppended) await anchor.move();
+    } finally {
+      await opened.close();
+    }
   };
   await anchor.begin();
   const database = { ...opened, close };

@@ -152,17 +152,25 @@ function createQuotas({ storage, clock }: RoomParts) {
     // Opening may have made it shorter.
     const openedAt = turns;
     let pending = 0;
+    const take = (bytes: number): void => {
+      for (const { key } of accounts) (usages.get(key) ?? { pending: 0 }).pending -= bytes;
+    };
     const add = (bytes: number): void => {
       pending += bytes;
-      for (const { key } of accounts) (usages.get(key) ?? { pending: 0 }).pending += bytes;
+      take(-bytes);
     };
     const settle = async (): Promise<void> => {
+      // At once, so that two that settle together do not both take it off.
       const counted = pending;
-      const now = await file.facts();
-      const added = now.allottedBytes - known.allottedBytes;
-      known = now;
-      add(-counted);
-      for (const { key } of accounts) (usages.get(key) ?? { bytes: 0 }).bytes += added;
+      pending = 0;
+      try {
+        const now = await file.facts();
+        const added = now.allottedBytes - known.allottedBytes;
+        known = now;
+        for (const { key } of accounts) (usages.get(key) ?? { bytes: 0 }).bytes += added;
+      } finally {
+        take(counted);
+      }
     };
     const charge = async (offset: number, bytes: number): Promise<void> => {
       for (const account of accounts) {

@@ -102,7 +102,8 @@ function createTending(parts: WorkerParts, kick: () => void): () => Promise<bool
   const wake = async (): Promise<void> => {
     const now = parts.clock.now();
     const seen = parts.dataVersion();
-    if (seen === version && now - wokenAt < wakeEveryMs) return;
+    // Also when the clock was set back.
+    if (seen === version && Math.abs(now - wokenAt) < wakeEveryMs) return;
     version = seen;
     wokenAt = now;
     await wakeWaiting(parts);
