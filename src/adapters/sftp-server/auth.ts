@@ -1,6 +1,6 @@
-// Who logs in: a password (asked for in either of SSH's two ways) or a public key, nothing else. ssh2's verify() answers true, false or an Error object, so only
-// `=== true` counts, and only when signature and signed bytes are both there and the key is of the declared kind (a real
-// product was bypassed for want of that).
+// Who logs in: a password (asked for in either of SSH's two ways) or a public key, nothing else. ssh2's verify() answers
+// true, false or an Error object, so only `=== true` counts, and only when signature and signed bytes are both there and the
+// key is of the declared kind (a real product was bypassed for want of that).
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';

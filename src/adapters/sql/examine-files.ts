@@ -68,7 +68,9 @@ export async function examineAgreement(parts: ExamineParts): Promise<readonly Fi
   }
   const byFault = new Map<Fault, string[]>();
   for (const [key, fault] of found) {
-    byFault.set(fault, [...(byFault.get(fault) ?? []), key.slice(key.indexOf(' ') + 1)]);
+    const ids = byFault.get(fault) ?? [];
+    ids.push(key.slice(key.indexOf(' ') + 1));
+    byFault.set(fault, ids);
   }
   return [...byFault].map(([fault, ids]) => {
     const { check, state, text } = faults[fault];
