@@ -1,7 +1,7 @@
 // What all commands share: the options that every one takes, opening the instance and closing it again, reading the files
 // and secrets that a person names.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import type { App } from '../app.ts';
@@ -54,6 +54,13 @@ export async function readInput(file: string): Promise<Buffer> {
   return readFile(file).catch((cause: unknown) => {
     throw new AppError('NOT_FOUND', { cause, detail: `the file ${file} cannot be read` });
   });
+}
+
+/** Refuses what is not a file that is there, before work on many files begins. */
+export async function demandFile(file: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  if (found?.isFile() === true) return;
+  throw new AppError('NOT_FOUND', { detail: `the file ${file} cannot be read` });
 }
 
 /** A password from standard input or a prompt; undefined when neither is there. */

@@ -148,6 +148,28 @@ await t.test('a profile file is checked with its line and kept for its project',
   t.ok(await exists('config/profiles/mine.yaml'));
 });
 
+for (const args of [
+  ['profile', 'preview', 'no-such.dcm'],
+  ['profile', 'preview', '.'],
+]) {
+  await t.test(`${args.join(' ')} names the file`, async (t) => {
+    const { code, err: stderr } = await clubhouse(args);
+    t.equal(code, 1);
+    t.equal(stderr, `clubhouse: the file ${args.at(-1) ?? ''} cannot be read\n`);
+  });
+}
+
+await t.test('an export says that its signature could not be written', async (t) => {
+  const { code, err: stderr } = await clubhouse([
+    'audit',
+    'export',
+    '--signature',
+    '/no-such/a.sig',
+  ]);
+  t.equal(code, 1);
+  t.equal(stderr, 'clubhouse: cannot write /no-such/a.sig\n');
+});
+
 await t.test('a preview shows a file before and after, and leaves nothing behind', async (t) => {
   const file = join(home, 'scan.dcm');
   await writeFile(file, ctSlice({ patientName: gb18030('王^小东'), charset: 'GB18030' }));

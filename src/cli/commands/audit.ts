@@ -93,7 +93,10 @@ export const auditCommand: Noun = {
           }
           if (args.signature === undefined) return;
           const signature = await app.audit.sign(sha512.digest());
-          await writeFile(args.signature, signature, { mode: 0o600 });
+          const file = args.signature;
+          await writeFile(file, signature, { mode: 0o600 }).catch((cause: unknown) => {
+            throw new AppError('STORAGE_FAILED', { cause, detail: `cannot write ${file}` });
+          });
         }),
       )
       .demandCommand(1, 'audit list, verify or export?'),

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import type { PreviewRow } from '../../core/deid/preview.ts';
 import { profileFromRows } from '../../core/deid/profile-import.ts';
 import { readFieldList } from '../field-list.ts';
-import { onApp, readInput, type Noun } from '../context.ts';
+import { demandFile, onApp, readInput, type Noun } from '../context.ts';
 import { print, printJson, printTable } from '../output.ts';
 
 const json = { type: 'boolean', default: false, describe: 'For programs' } as const;
@@ -127,6 +127,7 @@ export const profileCommand: Noun = {
             .option('json', json)
             .example('$0 profile preview scan.dcm --profile brain', ''),
         onApp(async (app, args) => {
+          for (const file of args.files) await demandFile(file);
           const previews = await app.previewFiles(args.files, args.profile);
           if (args.json) return printJson(previews);
           for (const one of previews) {
