@@ -175,7 +175,7 @@ void t.test('a comment is an encoder, unknown, or names the patient', async (t) 
     t.equal(
       judgeComment({ where, bytes }, terms),
       want,
-      `${where} ${Buffer.from(bytes).toString('latin1')}`,
+      `${where} ${JSON.stringify(Buffer.from(bytes).toString('latin1'))}`,
     );
   }
 });
