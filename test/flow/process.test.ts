@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { inflateRawSync } from 'node:zlib';
 import archiver from 'archiver';
@@ -493,29 +494,8 @@ void t.test('a large file needs at most 64 MB above an idle worker', async (t) =
   head.writeUInt32LE(pixels, at);
   const large = await taskOf(head);
   await truncate(large.source, head.length + pixels);
-  const pool = new URL('../../src/adapters/worker-pool/pool.js', import.meta.url).href;
-  // In a process of its own: the high-water mark of this one has seen other tests. Where there is no /proc, samples tell.
-  const source = `
-    import { readFileSync } from 'node:fs';
-    import { createWorkerPool } from '${pool}';
-    const crosswalk = { resolve: async () => ({ kind: 'subject', subject: { code: 'JI-1', dateOffsetDays: 7 } }) };
-    let highest = 0;
-    setInterval(() => (highest = Math.max(highest, process.memoryUsage.rss())), 20).unref();
-    const peak = () => {
-      try {
-        return Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
-      } catch {
-        return Math.max(highest, process.memoryUsage.rss());
-      }
-    };
-    const pool = createWorkerPool({ crosswalk, width: 1 });
-    const run = (task) => pool.run(JSON.parse(task), new AbortController().signal);
-    await run(process.argv[1]);
-    const idle = peak();
-    const { kind, sizeBytes } = await run(process.argv[2]);
-    console.log(JSON.stringify({ kind, sizeBytes, growth: (peak() - idle) / 2 ** 20 }));
-    await pool.stop();`;
-  const args = ['--input-type=module', '-e', source, JSON.stringify(small), JSON.stringify(large)];
+  const program = fileURLToPath(new URL('../support/peak-memory.js', import.meta.url));
+  const args = [program, JSON.stringify(small), JSON.stringify(large)];
   const result = JSON.parse((await run(process.execPath, args)).stdout) as Record<string, number>;
   t.match(result, { kind: 'sealed' });
   t.ok((result['sizeBytes'] ?? 0) > pixels);
