@@ -304,15 +304,16 @@ async function digestsOf(
   signal: AbortSignal,
 ): Promise<Digests> {
   const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(Math.min(pieceBytes, sizeBytes));
   let prefix = '';
   let offset = 0;
   while (offset < sizeBytes) {
     signal.throwIfAborted();
     const until = offset < prefixBytes ? Math.min(prefixBytes, sizeBytes) : sizeBytes;
-    const bytes = await file.read(offset, Math.min(pieceBytes, until - offset));
-    if (bytes.length === 0) break;
-    hash.update(bytes);
-    offset += bytes.length;
+    const count = await file.readInto(piece.subarray(0, until - offset), offset);
+    if (count === 0) break;
+    hash.update(piece.subarray(0, count));
+    offset += count;
     if (offset === prefixBytes) prefix = hash.copy().digest('hex');
   }
   return { whole: hash.digest('hex'), prefix };
