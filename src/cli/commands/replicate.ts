@@ -53,7 +53,9 @@ export const replicateCommand: Noun = {
             if (results.length === 0) print('No partner has a server yet; see partner add.');
             for (const { partner, delivered, failed, overridden } of results) {
               if (overridden !== undefined) {
-                print(`partner ${partner}: its window ${overridden} is closed; asked for all the same`);
+                print(
+                  `partner ${partner}: its window ${overridden} is closed; asked for all the same`,
+                );
               }
               print(`partner ${partner}: ${delivered} delivered, ${failed} failed`);
             }
