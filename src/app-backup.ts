@@ -153,9 +153,8 @@ export async function restore(request: RestoreRequest): Promise<RestoreResult> {
     await mkdir(building, { mode: 0o700 });
     const { facts, entries } = await extractBackup(source, building, knownSchema);
     const result = await settleDown(building, facts);
-    // The configuration last: a folder with one is an instance.
-    for (const name of ['data', 'keys', 'config'])
-      await rename(join(building, name), join(home, name));
+    await syncFolders(building);
+    await moveAll(building, home);
     await rm(building, { recursive: true });
     await syncFolder(home);
     return { ...result, facts, entries };
@@ -163,6 +162,28 @@ export async function restore(request: RestoreRequest): Promise<RestoreResult> {
     await rm(building, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The configuration last: a folder with one is an instance. Where one cannot be moved, none is. */
+async function moveAll(building: string, home: string): Promise<void> {
+  const moved: string[] = [];
+  try {
+    for (const name of ['data', 'keys', 'config']) {
+      await rename(join(building, name), join(home, name));
+      moved.push(join(home, name));
+    }
+  } catch (error) {
+    for (const path of moved) await rm(path, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** A power cut must not take names out of a folder that was restored. */
+async function syncFolders(root: string): Promise<void> {
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (entry.isDirectory()) await syncFolder(join(entry.parentPath, entry.name));
+  }
+  await syncFolder(root);
 }
 
 const unfinished = '.restoring';

@@ -94,6 +94,14 @@ await t.test('projects and users: add makes or updates, and says which', async (
   }
 });
 
+await t.test('a partner with hours that are none is not added', async (t) => {
+  const where = ['--host', 'h', '--port', '22', '--host-key', `SHA256:${'A'.repeat(43)}`];
+  const done = await clubhouse(['partner', 'add', 'ROME', ...where, '--window', 'at night']);
+  t.match(done, { code: 2, err: /a window is two times of the day such as 20:00-06:00/ });
+  const partners = await json<readonly { code: string }[]>(['partner', 'list']);
+  t.notOk(partners.some(({ code }) => code === 'ROME'));
+});
+
 await t.test('a welcome says where and how to connect, and holds no secret', async (t) => {
   const config = join(home, 'config/clubhouse.yaml');
   const before = await readFile(config, 'utf8');

@@ -203,6 +203,14 @@ const forgeries: Readonly<Record<string, { readonly tar: Buffer; readonly told: 
     tar: forged(entry('backup/end.json', '{"entries":1,"spoilt":[],"sha256":"00"}')),
     told: /digest/,
   },
+  'an end of another shape': {
+    tar: forged(entry('backup/end.json', '{"entries":1,"spoilt":7,"sha256":"00"}')),
+    told: /damaged/,
+  },
+  'a beginning of another shape': {
+    tar: Buffer.concat([beginning({ schema: 'all' }), tarEnd()]),
+    told: /damaged/,
+  },
   'a newer schema': {
     tar: Buffer.concat([beginning({ schema: ['001-first', '999-later'] }), tarEnd()]),
     told: /newer Clubhouse/,

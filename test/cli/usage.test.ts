@@ -81,6 +81,12 @@ const refusals: readonly Refusal[] = [
     err: /--port/,
   },
   {
+    name: 'a limit that is none',
+    args: ['partner', 'set', 'UMHS', '--limit', 'fast'],
+    code: 2,
+    err: /--limit is written 20MB\/s, or none/,
+  },
+  {
     name: 'a window given twice',
     args: ['partner', 'set', 'UMHS', '--window', '20:00-06:00', '--window', '25:99-'],
     code: 2,

@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import { link, lstat, mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import type { BackupFacts } from '../../flow/ports/backup.ts';
 import type { BackupEnd } from './collect.ts';
 import { damaged, readTar, type ReadEntry } from './tar-read.ts';
@@ -15,6 +16,20 @@ const allowed = [
   /^data\/spool\/(claims|outputs)\/[^/]+$/,
 ];
 const mostTextBytes = 64 << 20;
+
+// Whoever has the public key can make an archive, so its own texts are looked at like any other input.
+const factsShape: z.ZodType<BackupFacts> = z.object({
+  format: z.literal(1),
+  site: z.string(),
+  createdAt: z.string(),
+  schema: z.array(z.string()),
+  files: z.boolean(),
+});
+const endShape: z.ZodType<BackupEnd> = z.strictObject({
+  entries: z.int(),
+  spoilt: z.array(z.string()),
+  sha256: z.string(),
+});
 
 export interface Extracted {
   readonly facts: BackupFacts;
@@ -37,10 +52,10 @@ export async function extractBackup(
     if (end !== undefined) throw damaged('more behind its end');
     if (facts === undefined) {
       if (entry.name !== 'backup/instance.json') throw damaged('it does not begin as one');
-      facts = (await parseText(entry)) as BackupFacts;
+      facts = await parseText(entry, factsShape);
       accept(facts);
     } else if (entry.name === 'backup/end.json') {
-      end = (await parseText(entry)) as BackupEnd;
+      end = await parseText(entry, endShape);
       if (end.sha256 !== entry.sha256Before()) throw damaged('its digest is another one');
       continue;
     } else {
@@ -105,12 +120,12 @@ async function writeAll(file: fs.promises.FileHandle, piece: Uint8Array): Promis
   }
 }
 
-async function parseText({ body, sizeBytes }: ReadEntry): Promise<unknown> {
+async function parseText<T>({ body, sizeBytes }: ReadEntry, shape: z.ZodType<T>): Promise<T> {
   if (sizeBytes > mostTextBytes) throw damaged('a text that is too long');
   const pieces: Uint8Array[] = [];
   for await (const piece of body) pieces.push(Uint8Array.from(piece));
   try {
-    return JSON.parse(Buffer.concat(pieces).toString('utf8'));
+    return shape.parse(JSON.parse(Buffer.concat(pieces).toString('utf8')));
   } catch {
     throw damaged('a text that is none');
   }

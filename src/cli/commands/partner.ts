@@ -2,6 +2,7 @@
 
 import type { PartnerView } from '../../app.ts';
 import { onApp, readInput, readNetworks, readSize, type Noun } from '../context.ts';
+import { readWindow } from '../../core/send-window.ts';
 import { sizeText } from '../../core/sizes.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError } from '../output.ts';
 
@@ -39,13 +40,26 @@ const windowOption = {
     "Send at these hours only, in the site's time zone, e.g. 20:00-06:00; always takes it back",
 } as const;
 
-const readPace = (args: {
+function readLimit(text: string): number | null {
+  try {
+    return readSize(text.replace(/\/s$/, ''));
+  } catch {
+    throw new UsageError('--limit is written 20MB/s, or none');
+  }
+}
+
+/** Looked at before anything is changed. */
+function readPace(args: {
   readonly limit: string | undefined;
   readonly window: string | undefined;
-}): { limitBytes?: number | null; window?: string | null } => ({
-  ...(args.limit === undefined ? {} : { limitBytes: readSize(args.limit.replace(/\/s$/, '')) }),
-  ...(args.window === undefined ? {} : { window: args.window === 'always' ? null : args.window }),
-});
+}): { limitBytes?: number | null; window?: string | null } {
+  const { limit, window } = args;
+  if (window !== undefined && window !== 'always') readWindow(window, 'UTC');
+  return {
+    ...(limit === undefined ? {} : { limitBytes: readLimit(limit) }),
+    ...(window === undefined ? {} : { window: window === 'always' ? null : window }),
+  };
+}
 
 export const partnerCommand: Noun = {
   builder: (y) =>
