@@ -67,6 +67,10 @@ async function main(): Promise<number> {
   let isFaulty = true;
   const sites = await makeSites(options, () => isFaulty);
   const account: Account = { figures: noFigures(), lines: [] };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    // Servers and small disks do not outlive a run that is stopped.
+    process.once(signal, () => void end(sites, options.keep).finally(() => process.exit(130)));
+  }
   try {
     const summary = await torture(sites, options, account, () => (isFaulty = false));
     for (const line of account.lines.slice(0, 50)) say(`  ${line}`);

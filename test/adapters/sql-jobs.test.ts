@@ -119,6 +119,38 @@ void t.test('folders are told apart from names that begin alike', async (t) => {
   );
 });
 
+/** How the work on an older generation can end while a newer one is in work already. */
+const lateEndings: readonly Ending[] = [
+  { state: 'partial', reason: 'truncated' },
+  {
+    state: 'held',
+    reason: 'burned-in',
+    detail: undefined,
+    exclusions: [],
+    sourceSha256: undefined,
+  },
+  { state: 'failed', reason: 'INTERNAL', detail: undefined },
+  { state: 'waiting', reason: 'no-valid-key' },
+  { state: 'queued', dueAt: 1, reason: 'DISK_FULL', counts: 'attempt' },
+];
+
+void t.test('an older generation leaves nothing behind when a newer one is in work', async (t) => {
+  for (const ending of lateEndings) {
+    const rig = await makeRig();
+    t.teardown(() => rig.close());
+    const claimed = [];
+    for (const _ of ['older', 'newer']) {
+      const { id } = await begin(rig);
+      await rig.uploads.change(id, { to: { state: 'queued' } }, 'server');
+      const [job] = await rig.desk.list({ state: 'queued' });
+      claimed.push(await rig.jobs.claim(job?.id ?? '', 'ours', rig.clock.now() + 1000));
+    }
+    const [older] = claimed;
+    await rig.jobs.finish(older?.id ?? '', older?.fence ?? 0, ending);
+    t.match(await rig.desk.show(older?.id ?? ''), { state: 'superseded' }, ending.state);
+  }
+});
+
 type Step =
   | {
       readonly kind: 'change';

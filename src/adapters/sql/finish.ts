@@ -12,6 +12,7 @@ import {
   type Parts,
   type UploadRecord,
 } from './moves.ts';
+import { beforeClaim } from './new-uploads.ts';
 import { recordPending } from './record-pending.ts';
 import type { Database } from './schema.ts';
 
@@ -49,12 +50,57 @@ export async function olderJobs(
     .execute();
 }
 
+/** Was a newer generation of it claimed, or did it get further? */
+export async function hasNewer(trx: Transaction<Database>, own: UploadRecord): Promise<boolean> {
+  const newer = await sameKey(trx, own)
+    .innerJoin('job', 'job.uploadId', 'upload.id')
+    .select(['job.state', 'upload.claim'])
+    .where('upload.generation', '>', own.generation)
+    .execute();
+  return newer.some(
+    (other) =>
+      other.claim !== null || !(beforeClaim.has(other.state) || other.state === 'withdrawn'),
+  );
+}
+
+/**
+ * How it ends when a newer generation is in work already: that one's claim could not put this one aside, since it was in
+ * work too; now nobody else would.
+ */
+async function asOvertaken(
+  trx: Transaction<Database>,
+  job: JobRecord,
+  ending: Ending,
+): Promise<Ending> {
+  switch (ending.state) {
+    case 'published':
+    case 'superseded':
+    case 'settling':
+    case 'withdrawn':
+      return ending;
+    case 'held':
+    case 'partial':
+    case 'waiting':
+    case 'failed':
+    case 'queued': {
+      const own = await trx
+        .selectFrom('upload')
+        .selectAll()
+        .where('id', '=', job.uploadId)
+        .executeTakeFirstOrThrow();
+      return (await hasNewer(trx, own)) ? { state: 'superseded' } : ending;
+    }
+    default:
+      return unreachable(ending);
+  }
+}
+
 export async function finishJob(
   parts: Parts,
   trx: Transaction<Database>,
   id: string,
   fence: number,
-  ending: Ending,
+  wanted: Ending,
 ): Promise<{ readonly dropClaim: string | undefined }> {
   const job = await trx
     .selectFrom('job')
@@ -64,6 +110,7 @@ export async function finishJob(
     .where('state', '=', 'processing')
     .executeTakeFirst();
   if (job === undefined) throw new AppError('LEASE_LOST', { detail: `job ${id}` });
+  const ending = await asOvertaken(trx, job, wanted);
   const move = (to: UploadState, more: Omit<Move, 'to' | 'actor'> = {}): Promise<void> =>
     moveJob(parts, trx, job, {
       ...more,

@@ -3,10 +3,9 @@
 import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { JobStore, Standing } from '../../flow/ports/jobs.ts';
-import { olderJobs, sameKey } from './finish.ts';
+import { hasNewer, olderJobs } from './finish.ts';
 import { sql } from './kysely.ts';
 import type { JobRecord } from './moves.ts';
-import { beforeClaim } from './new-uploads.ts';
 import type { Database } from './schema.ts';
 
 export async function needJob(trx: Transaction<Database>, id: string): Promise<JobRecord> {
@@ -94,15 +93,7 @@ export async function standing(trx: Transaction<Database>, id: string): Promise<
     .selectAll()
     .where('id', '=', job.uploadId)
     .executeTakeFirstOrThrow();
-  const newer = await sameKey(trx, own)
-    .innerJoin('job', 'job.uploadId', 'upload.id')
-    .select(['job.state', 'upload.claim'])
-    .where('upload.generation', '>', own.generation)
-    .execute();
-  const isOvertaken = newer.some(
-    (other) =>
-      other.claim !== null || !(beforeClaim.has(other.state) || other.state === 'withdrawn'),
-  );
+  const isOvertaken = await hasNewer(trx, own);
   const before = (await olderJobs(trx, job)).filter(
     (older) =>
       older.partner === job.partner &&
