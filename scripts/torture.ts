@@ -58,7 +58,8 @@ async function main(): Promise<number> {
     .option('disk', {
       type: 'number',
       default: 0,
-      describe: 'Megabytes of a small disk for each site, filled now and then (needs root)',
+      describe:
+        'Megabytes of a small disk for each site, filled now and then (needs root); 3 for each kill are enough',
     })
     .option('keep', { type: 'boolean', default: false, describe: 'Leave the sites on disk' })
     .strict()
@@ -127,6 +128,8 @@ async function torture(
   const looks = published.looks + arrived.looks;
   say(`  kills: ${killer.summary.join(', ')}`);
   if (killer.unmet.length > 0) say(`  steps that were not met: ${killer.unmet.join(', ')}`);
+  const open = ledger.tracks.filter((track) => track.ending === 'open').length;
+  if (open > 0) say(`  ${open} clients could not end what they began; is the disk large enough?`);
   const acknowledged = ledger.tracks.filter((track) => track.ending === 'acknowledged').length;
   return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${killer.fills} full disks, ${line.cuts} cuts, ${looks} looks`;
 }
