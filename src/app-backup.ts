@@ -28,7 +28,7 @@ import { instancePaths, type InstancePaths } from './core/instance.ts';
 import type { BackupFacts, BackupManifest, RowCopy } from './flow/ports/backup.ts';
 
 export interface BackupRequest {
-  /** Where the archive and its manifest go; made (0700) when missing. */
+  /** Where the archive and its manifest go; made (0700) when missing, but not what is above it. */
   readonly folder: string;
   /** A file with one OpenPGP public key. */
   readonly key: Uint8Array;
@@ -107,6 +107,7 @@ function oneAtATime(paths: InstancePaths): ReturnType<typeof takeServeLock> {
   try {
     return takeServeLock(join(paths.state, 'backup.lock'), 0);
   } catch (cause) {
+    if (!(cause instanceof AppError)) throw cause;
     throw new AppError('BUSY', { cause, detail: 'another clubhouse backup runs on this instance' });
   }
 }
@@ -225,9 +226,8 @@ async function archiveOf(request: RestoreRequest): Promise<AsyncIterable<Uint8Ar
 
 /** Throws BAD_BACKUP when the backup is from a newer Clubhouse than this one. */
 export function knownSchema(facts: BackupFacts): void {
-  const isOurs = facts.format === 1 && Array.isArray(facts.schema);
-  const isKnown = isOurs && facts.schema.every((name) => knownMigrations.includes(name));
-  if (isKnown) return;
+  const isKnown = facts.schema.every((name) => knownMigrations.includes(name));
+  if (facts.format === 1 && isKnown) return;
   throw new AppError('BAD_BACKUP', {
     detail: 'the backup was made by a newer Clubhouse; restore it with that version',
   });

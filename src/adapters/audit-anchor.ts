@@ -3,8 +3,9 @@
 // written after the commit, so that it is never ahead of the database, whatever kills the process. Who can write both has
 // the master key beside them; against that helps a head that somebody else keeps (`clubhouse audit verify --head`).
 
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { AppError } from '../core/errors.ts';
+import { writeWhole } from './whole-file.ts';
 
 export interface Head {
   readonly seq: number;
@@ -36,7 +37,7 @@ export interface Anchor {
 }
 
 export function createAnchor(path: string, trail: Trail): Anchor {
-  const replace = async (): Promise<void> => writeWhole(path, trail.sealAnchor(await trail.head()));
+  const replace = async (): Promise<void> => write(path, trail.sealAnchor(await trail.head()));
   const read = async (): Promise<Head | 'missing' | 'broken'> => {
     const line = await lineOf(path);
     return line === undefined ? 'missing' : (trail.openAnchor(line) ?? 'broken');
@@ -55,7 +56,7 @@ export function createAnchor(path: string, trail: Trail): Anchor {
       const now = await trail.head();
       if (typeof before === 'string' || !now.isSealed || before.seq >= now.seq) return;
       if (before.seq > 0 && !(await trail.passes(before))) return;
-      await writeWhole(path, trail.sealAnchor(now));
+      await write(path, trail.sealAnchor(now));
     },
     replace,
     read: async () => {
@@ -78,19 +79,5 @@ async function lineOf(path: string): Promise<string | undefined> {
   }
 }
 
-async function writeWhole(path: string, line: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.part`;
-  try {
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(line);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new AppError('STORAGE_FAILED', { cause, detail: 'keys/audit.head cannot be written' });
-  }
-}
+const write = (path: string, line: string): Promise<void> =>
+  writeWhole(path, line, 'keys/audit.head cannot be written');

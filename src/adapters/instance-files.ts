@@ -2,23 +2,14 @@
 // Everything is 0700/0600, whatever the umask of the shell.
 
 import { randomBytes } from 'node:crypto';
-import {
-  access,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AppError } from '../core/errors.ts';
 import type { InstancePaths } from '../core/instance.ts';
 import type { InstanceFiles } from '../flow/ports/directory.ts';
 import { makeSshKey } from './keys.ts';
 import { makeMasterKey } from './secrets.ts';
+import { writeWhole } from './whole-file.ts';
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
@@ -112,26 +103,11 @@ export function createInstanceFiles(paths: InstancePaths, shipped: string): Inst
       }
       return undefined;
     },
-    writeProfile: (name, text) => writeWhole(join(paths.profiles, `${name}.yaml`), text),
+    writeProfile: async (name, text) => {
+      await makePrivate(paths.profiles);
+      await writeWhole(join(paths.profiles, `${name}.yaml`), text);
+    },
   };
 }
 
 const randomName = (): string => randomBytes(6).toString('hex');
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  await makePrivate(dirname(path));
-  const temporary = `${path}.${randomName()}.part`;
-  try {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new AppError('STORAGE_FAILED', { cause });
-  }
-}

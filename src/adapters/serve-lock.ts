@@ -18,6 +18,7 @@ export function takeServeLock(path: string, timeoutMs = patienceMs): ServeLock {
     file.exec('begin exclusive');
   } catch (cause) {
     file.close();
+    if (!/^SQLITE_(BUSY|LOCKED)/.test(String((cause as { code?: unknown }).code))) throw cause;
     throw new AppError('BUSY', { cause, detail: 'another clubhouse serve runs on this instance' });
   }
   return { release: () => file.close() };

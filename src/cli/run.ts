@@ -7,25 +7,10 @@ import { commands } from './commands.ts';
 import { GivenUp, UsageError, warn } from './output.ts';
 
 /** yargs makes a list of an option that is repeated; these are never one. */
+// prettier-ignore
 const onlyOnce = [
-  ...['home', 'key', 'fingerprint', 'host', 'port', 'host-key', 'user', 'verify', 'site', 'listen'],
-  ...[
-    'profile',
-    'expires',
-    'reason',
-    'state',
-    'member',
-    'name',
-    'object',
-    'limit',
-    'window',
-    'quota',
-    'direct-dicom',
-    'legal-hold',
-    'encrypt-to',
-    'head',
-    'signature',
-  ],
+  'home', 'key', 'fingerprint', 'host', 'port', 'host-key', 'user', 'verify', 'site', 'listen', 'profile', 'expires', 'reason',
+  'state', 'member', 'name', 'object', 'limit', 'window', 'quota', 'direct-dicom', 'legal-hold', 'encrypt-to', 'head', 'signature',
 ] as const;
 
 /** Runs one command line; returns the exit code. */
@@ -69,15 +54,13 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
 /** Codes whose detail says it all: for a person at the terminal the sentence in front of it is noise. */
 const saidByDetail: readonly ErrorCode[] = [
-  ...([
-    'NOT_FOUND',
-    'CONFLICT',
-    'BAD_INPUT',
-    'BUSY',
-    'CONFIG_INVALID',
-    'STORAGE_FAILED',
-    'BAD_BACKUP',
-  ] as const),
+  'NOT_FOUND',
+  'CONFLICT',
+  'BAD_INPUT',
+  'BUSY',
+  'CONFIG_INVALID',
+  'STORAGE_FAILED',
+  'BAD_BACKUP',
 ];
 
 const plainly = ({ code, detail, message }: AppError): string =>

@@ -251,16 +251,15 @@ export class ZipWork {
     // Each slice has UIDs of its own: they are looked for in its own name alone, or the list would grow with the zip.
     const lasting = { ...terms, uids: noTerms.uids };
     let isNews = false;
-    for (const [prefix, texts] of [
-      ['term', terms.terms.keys()],
-      ['date', terms.dates],
-    ] as const) {
-      for (const text of texts) {
-        const key = `${prefix} ${text}`;
-        if (this.#seen.has(key)) continue;
-        this.#seen.add(key);
-        isNews = true;
-      }
+    // A term that was weak may be strong in another entry.
+    const keys = [
+      ...[...terms.terms].map(([text, { isWeak }]) => `${isWeak ? 'weak' : 'strong'} ${text}`),
+      ...[...terms.dates].map((date) => `date ${date}`),
+    ];
+    for (const key of keys) {
+      if (this.#seen.has(key)) continue;
+      this.#seen.add(key);
+      isNews = true;
     }
     if (isNews) this.#news.push(lasting);
   }

@@ -211,8 +211,12 @@ async function removeRetained(parts: RunParts, before: number): Promise<void> {
   for (let removed = 0; removed < batch;) {
     const some = await parts.uploads.retained(before, after, batch);
     for (const upload of some) {
-      if (await parts.gate.hold([upload.path], () => removeRaw(parts, upload))) removed += 1;
       after = upload;
+      try {
+        if (await parts.gate.hold([upload.path], () => removeRaw(parts, upload))) removed += 1;
+      } catch (error) {
+        parts.log.warn({ upload: upload.id, code: codeOf(error) }, 'raw file not removed');
+      }
     }
     if (some.length < batch) return;
   }

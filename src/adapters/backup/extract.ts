@@ -19,7 +19,7 @@ const mostTextBytes = 64 << 20;
 
 // Whoever has the public key can make an archive, so its own texts are looked at like any other input.
 const factsShape: z.ZodType<BackupFacts> = z.object({
-  format: z.literal(1),
+  format: z.int(),
   site: z.string(),
   createdAt: z.string(),
   schema: z.array(z.string()),

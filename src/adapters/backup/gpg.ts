@@ -12,7 +12,7 @@ export async function* decryptWithGpg(
     passphrase === undefined
       ? []
       : ['--batch', '--pinentry-mode', 'loopback', '--passphrase-fd', '0'];
-  const gpg = spawn('gpg', ['--quiet', '--no-tty', ...secret, '--decrypt', path], {
+  const gpg = spawn('gpg', ['--quiet', '--no-tty', ...secret, '--decrypt', '--', path], {
     // Without a passphrase from us gpg's own agent asks for it.
     stdio: [passphrase === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
@@ -30,11 +30,11 @@ export async function* decryptWithGpg(
   ended.catch(() => undefined);
   try {
     for await (const piece of gpg.stdout ?? []) yield piece as Uint8Array;
-    const code = await ended.catch((cause: unknown) => {
-      throw new AppError('NOT_FOUND', {
-        cause,
-        detail: 'gpg is not installed here; name the file of the private key with --key',
-      });
+    const code = await ended.catch((cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === 'ENOENT' ? 'is not installed here' : `cannot be run: ${cause.code}`;
+      const detail = `gpg ${why}; name the file of the private key with --key`;
+      throw new AppError('NOT_FOUND', { cause, detail });
     });
     if (code !== 0) {
       const reason = said.trim().split('\n').at(-1) ?? '';

@@ -39,10 +39,16 @@ export async function linkEarly(paths: InstancePaths, folder: string): Promise<v
   await rm(folder, { recursive: true, force: true });
   await mkdir(join(folder, 'early'), { recursive: true, mode: 0o700 });
   for (const area of ['claims', 'outputs']) {
-    for (const name of await readdir(join(paths.spool, area)).catch(() => [])) {
+    for (const name of await readdir(join(paths.spool, area)).catch(ifMissing)) {
       await tryLink(join(paths.spool, area, name), join(folder, 'early', `spool_${area}_${name}`));
     }
   }
+}
+
+/** An area that nothing was put into yet. One that cannot be read ends the backup: it would not be whole. */
+function ifMissing(error: NodeJS.ErrnoException): string[] {
+  if (error.code !== 'ENOENT') throw error;
+  return [];
 }
 
 async function tryLink(from: string, to: string): Promise<{ inode: string } | undefined> {

@@ -37,7 +37,7 @@ export async function writeBackup(
   message: AsyncIterable<Uint8Array>,
   manifest: (written: Written) => BackupManifest,
 ): Promise<BackupManifest> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await ensureFolder(folder);
   const path = join(folder, name);
   const temporary = join(folder, `.${name}.part`);
   let mine = temporary;
@@ -60,6 +60,16 @@ export async function writeBackup(
     }
     throw new AppError('STORAGE_FAILED', { cause: error, detail: `the backup failed: ${code}` });
   }
+}
+
+/** One step, no more: where the folder above is missing too, a disk is not mounted, and the backup would lie on another one. */
+async function ensureFolder(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'EEXIST') return;
+    const why = cause.code === 'ENOENT' ? 'the one above it is not there either' : cause.code;
+    const detail = `the folder ${folder} cannot be made: ${why}; is the disk mounted?`;
+    throw new AppError('STORAGE_FAILED', { cause, detail });
+  });
 }
 
 const manifestName = (name: string): string => name.replace(/\.tar\.gpg$/, '.json');

@@ -88,7 +88,7 @@ export class AuditLog {
   async appendAll(trx: Transaction<Database>, entries: readonly AuditEntry[]): Promise<void> {
     if (entries.length === 0) return;
     this.#hasAppended = true;
-    const last = (await this.#head(trx)) ?? emptyHead;
+    const last: AuditHead = (await this.#storedHead(trx)) ?? emptyHead;
     const [newest] = await newestSeq(trx, {});
     let head = { seq: Math.max(last.seq, newest?.seq ?? 0), hash: last.hash };
     const rows = entries.map((entry) => {
@@ -211,11 +211,6 @@ export class AuditLog {
     db: Kysely<Database>,
   ): Promise<(AuditHead & { readonly mac: string | null }) | undefined> {
     return (await headRow(db, {}))[0];
-  }
-
-  async #head(db: Kysely<Database>): Promise<AuditHead | undefined> {
-    const stored = await this.#storedHead(db);
-    return stored === undefined ? undefined : { seq: stored.seq, hash: stored.hash };
   }
 
   /** A head without a seal comes from the migration, which has no key; from the first entry on there is one. */

@@ -4,6 +4,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
+import { AppError } from '../../core/errors.ts';
 import type { InstancePaths } from '../../core/instance.ts';
 import type { Finding } from '../../flow/ports/directory.ts';
 import type { Database } from './schema.ts';
@@ -156,7 +157,7 @@ async function lookForStrangers({ db, paths, site }: ExamineParts, tell: Tell): 
 }
 
 async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<void> {
-  const claims = await readdir(join(paths.spool, 'claims')).catch(() => []);
+  const claims = await namesIn(join(paths.spool, 'claims'));
   const live = await db
     .selectFrom('upload')
     .select('claim')
@@ -164,7 +165,7 @@ async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<voi
     .execute();
   const owned = new Set(live.map(({ claim }) => claim));
   for (const name of claims) if (!owned.has(name)) tell('spool', `claims/${name}`);
-  const outputs = await readdir(join(paths.spool, 'outputs')).catch(() => []);
+  const outputs = await namesIn(join(paths.spool, 'outputs'));
   const working = await db
     .selectFrom('job')
     .select('id')
@@ -175,8 +176,17 @@ async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<voi
     if (!ids.has(name.split('.')[0] ?? '')) tell('spool', `outputs/${name}`);
 }
 
+const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(ifMissing);
+
+/** A folder that is not there has nothing in it; one that cannot be read must not look so. */
+function ifMissing(cause: NodeJS.ErrnoException): [] {
+  if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return [];
+  const detail = `a folder of data/ cannot be read: ${cause.code}`;
+  throw new AppError('STORAGE_FAILED', { cause, detail });
+}
+
 async function filesBelow(folder: string, within = ''): Promise<string[]> {
-  const entries = await readdir(join(folder, within), { withFileTypes: true }).catch(() => []);
+  const entries = await readdir(join(folder, within), { withFileTypes: true }).catch(ifMissing);
   const found: string[] = [];
   for (const entry of entries) {
     const path = within === '' ? entry.name : `${within}/${entry.name}`;

@@ -1,4 +1,4 @@
-// '003-replication': signed receipts of deliveries, and how much and when a partner is sent to.
+// Migration 003: signed receipts of deliveries, and how much and when a partner is sent to.
 
 import type { Kysely, Migration } from 'kysely';
 import { sql } from './kysely.ts';

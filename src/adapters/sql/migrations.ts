@@ -4,6 +4,7 @@ import type { Kysely, Migration, MigrationProvider } from 'kysely';
 import { uploadStates } from '../../core/upload.ts';
 import { sql } from './kysely.ts';
 import { auditMigration } from './migration-audit.ts';
+import { hardnessMigration } from './migration-hardness.ts';
 import { jobsMigration } from './migration-jobs.ts';
 import { replicationMigration } from './migration-replication.ts';
 
@@ -103,29 +104,11 @@ const tables: readonly string[] = [
   `create index audit_object on audit (object, seq)`,
 ];
 
-/** Who may log in from where, with how much room; penalties by source and user take the place of a lock of the account. */
-const hardness: Migration = {
-  async up(db: Kysely<unknown>): Promise<void> {
-    const statements = [
-      `alter table member drop column failures`,
-      `alter table member drop column "lockedUntil"`,
-      `alter table member add column sources text not null default '[]'`,
-      `alter table member add column "quotaBytes" bigint`,
-      `alter table member_key add column sources text not null default '[]'`,
-      `alter table partner_key add column sources text not null default '[]'`,
-      `create table login_penalty (
-        source text not null, who text not null, failures integer not null, "endsAt" bigint not null,
-        enforced integer not null, "updatedAt" bigint not null, primary key (source, who))`,
-    ];
-    for (const statement of statements) await sql.raw(statement).execute(db);
-  },
-};
-
 export const migrations: MigrationProvider = {
   getMigrations: () =>
     Promise.resolve({
       '001-first': first,
-      '002-hardness': hardness,
+      '002-hardness': hardnessMigration,
       '003-replication': replicationMigration,
       '004-jobs': jobsMigration,
       '005-audit': auditMigration,

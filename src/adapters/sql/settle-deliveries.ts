@@ -110,6 +110,7 @@ async function settleAll(
   );
   const mine = new Set<string>();
   const changed: Request[] = [];
+  const told: { readonly jobId: string; readonly isDelivered: boolean }[] = [];
   const entries: AuditEntry[] = [];
   for (const one of group) {
     const row = before.get(one.delivery.id);
@@ -123,6 +124,8 @@ async function settleAll(
     changed.push(one);
     // The same trouble once more: no further line in audit and receipt.
     if (row.state === one.change.row.state && row.reason === one.change.row.reason) continue;
+    const isDelivered = one.change.row.state === 'delivered';
+    if (row.jobId !== null) told.push({ jobId: row.jobId, isDelivered });
     entries.push({
       actor: 'server',
       action: one.change.action,
@@ -132,13 +135,7 @@ async function settleAll(
   }
   for (const same of alike(changed)) await updateRows(trx, same, now);
   await keepReceipts(trx, changed, now);
-  const told = changed.filter(({ delivery, change }) => {
-    const row = before.get(delivery.id);
-    return row?.state !== change.row.state || row.reason !== change.row.reason;
-  });
-  const jobOf = ({ delivery }: Request): string => before.get(delivery.id)?.jobId ?? '';
-  const isDelivered = ({ change }: Request): boolean => change.row.state === 'delivered';
-  await tellJobs(trx, told.map(jobOf), new Set(told.filter(isDelivered).map(jobOf)), now);
+  await tellJobs(trx, told, now);
   await audit.appendAll(trx, entries);
   return mine;
 }
@@ -205,16 +202,19 @@ async function keepReceipts(
 
 async function tellJobs(
   trx: Transaction<Database>,
-  ids: readonly string[],
-  delivered: ReadonlySet<string>,
+  told: readonly { readonly jobId: string; readonly isDelivered: boolean }[],
   now: number,
 ): Promise<void> {
-  const known = ids.filter((id) => id !== '');
-  if (known.length === 0) return;
+  if (told.length === 0) return;
+  const delivered = new Set(told.filter((one) => one.isDelivered).map(({ jobId }) => jobId));
   const jobs = await trx
     .selectFrom('job')
     .select(['id', 'state', 'uploadId'])
-    .where('id', 'in', known)
+    .where(
+      'id',
+      'in',
+      told.map(({ jobId }) => jobId),
+    )
     .execute();
   // A job that a newer generation superseded meanwhile stays superseded.
   const arrived = jobs.filter(

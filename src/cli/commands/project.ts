@@ -48,6 +48,17 @@ function readHold(args: {
   return { legalHold: { isOn: args.legalHold === 'on', reason } };
 }
 
+function settingsIn(args: {
+  readonly quota: string | undefined;
+  readonly directDicom: 'hold' | 'allow' | undefined;
+}): Pick<ProjectChange, 'settings'> {
+  const settings = {
+    ...(args.directDicom === undefined ? {} : { directDicom: args.directDicom }),
+    ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),
+  };
+  return Object.keys(settings).length === 0 ? {} : { settings };
+}
+
 export const projectCommand: Noun = {
   builder: (y) =>
     y
@@ -72,7 +83,7 @@ export const projectCommand: Noun = {
             name: args.name,
             ...(profile === undefined ? {} : { profile }),
             partners: manyOf(args.partner),
-            ...(args.quota === undefined ? {} : { settings: { quotaBytes: readSize(args.quota) } }),
+            ...settingsIn({ quota: args.quota, directDicom: undefined }),
           });
           print(`${isNew ? 'Added' : 'It was there; updated'} ${say(project)}.`);
         }),
@@ -141,10 +152,7 @@ export const projectCommand: Noun = {
             addPartners: manyOf(args.addPartner),
             removePartners: manyOf(args.removePartner),
             ...readHold(args),
-            settings: {
-              ...(args.directDicom === undefined ? {} : { directDicom: args.directDicom }),
-              ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),
-            },
+            ...settingsIn(args),
           });
           print(`Changed ${say(project)}.`);
         }),

@@ -41,6 +41,15 @@ export const ruleActions = [
 ] as const;
 export type RuleAction = (typeof ruleActions)[number];
 
+/** After these something of a sequence is left: its items, de-identified in turn. */
+export const leavesItems: ReadonlySet<ActionKind> = new Set([
+  'keep',
+  'clean',
+  'dummy',
+  'hash-uid',
+  'shift-date',
+]);
+
 /** VRs whose value a person may have typed as free text (PS3.5 §6.2). */
 export const freeText: ReadonlySet<VR> = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UR', 'UT']);
 /** VRs of characters with a narrow repertoire. */

@@ -5,6 +5,9 @@ import { chineseParticles, chineseTerms, longestChineseTerm } from './clinical-t
 import { clinicalTerms } from './clinical-terms.ts';
 import { mask } from './identifying-words.ts';
 
+/** Several masks in a row say no more than one. */
+const maskRun = new RegExp(`${mask}(?:[ _,;/-]*${mask})+`, 'g');
+
 /** `5`, `2.5`, `3D`, `120kV`, `b1000`, `T2*`: never long enough for a date, a phone number or an ID. */
 const measure =
   /^(?:[bB]?\d{1,3}(?:[.]\d{1,3})?(?:d|D|T|mm|cm|m|s|ms|sec|min|kV|kv|mA|ml|cc|Hz|ch|%|st|nd|rd|th)?|[bB]\d{4}|[xX+]\d?|[tT][12]w?)$/;
@@ -42,12 +45,7 @@ export function cleanText(text: string, identifying: ReadonlySet<string>): strin
     if (allowed && /[a-z]/.test(word)) kept = true;
     parts.push(allowed ? part : mask);
   }
-  return kept
-    ? parts
-        .join('')
-        .replaceAll(/XXX(?:[ _,;/-]*XXX)+/g, mask)
-        .trim()
-    : undefined;
+  return kept ? parts.join('').replaceAll(maskRun, mask).trim() : undefined;
 }
 
 /** ASCII punctuation stays; a letter of another script is a word that the list does not know. */

@@ -15,7 +15,7 @@ import { openHiddenSequence } from '../dicom/dataset-reader.ts';
 import { isGroupLength, isPrivateCreator } from '../dicom/dictionary.ts';
 import { unreachable } from '../errors.ts';
 import type { HoldReason } from '../reasons.ts';
-import type { ActionKind } from './action.ts';
+import { leavesItems, type ActionKind } from './action.ts';
 import { standardCodeItem } from './code-item.ts';
 import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work.ts';
 import { padText } from './encode-value.ts';
@@ -211,21 +211,13 @@ function hiddenSequence(
   creator: string,
 ): SequenceElement | 'none' | 'unreadable' {
   const { tag, vr, value } = element;
-  if (vr !== 'UN' || !opens.has(action.kind)) return 'none';
+  if (vr !== 'UN' || !leavesItems.has(action.kind)) return 'none';
   const looksSo = value.length >= 8 && itemStart.every((byte, i) => value[i] === byte);
   if (!looksSo && (safePrivateVR(creator, tag) !== 'SQ' || value.length === 0)) return 'none';
   return openHiddenSequence(element) ?? 'unreadable';
 }
 
 const itemStart: readonly number[] = [0xfe, 0xff, 0x00, 0xe0];
-/** Actions after which something of a sequence is left. */
-const opens: ReadonlySet<ActionKind> = new Set([
-  'keep',
-  'clean',
-  'dummy',
-  'hash-uid',
-  'shift-date',
-]);
 
 function rewriteSequence(
   element: SequenceElement,

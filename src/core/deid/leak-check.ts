@@ -2,10 +2,10 @@
 // with another reader, and searches them for what the original held. It must not cry wolf, so what is a number, a UID or a
 // code by its form is not searched; what only claims to be one is.
 
+import { gb18030BytesOf } from '../dicom/charset-bytes.ts';
 import { latin1, stripPadding } from '../dicom/latin1.ts';
 import { decodeText } from '../dicom/text.ts';
 import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
-import { gb18030BytesOf } from './charset-bytes.ts';
 import { knownValues, maxKnownLength, type KnownValues } from './leak-check-known.ts';
 import { readBack, type ReadValue } from './leak-check-reader.ts';
 import { TextSearch, type FoundKind } from './leak-check-search.ts';

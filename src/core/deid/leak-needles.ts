@@ -2,10 +2,11 @@
 // is not plain ASCII is searched for these too, wherever in a character it begins; ASCII needs none of it and pays nothing.
 
 import { AppError } from '../errors.ts';
-import { bytesOfText } from './charset-bytes.ts';
+import { bytesOfText } from '../dicom/charset-bytes.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { commonWords } from './common-words.ts';
 import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
-import { classAt, fold, latin1, squeeze } from './leak-terms-text.ts';
+import { classAt, fold, squeeze } from './leak-terms-text.ts';
 
 interface Needle {
   /** One character a byte. */

@@ -1,8 +1,9 @@
 // A name or an ID as it was read and as the bytes that it was, for the search in other charsets (leak-needles). Folding loses
 // what another charset needs, such as accents, so these are kept beside the folded terms.
 
+import { latin1 } from '../dicom/latin1.ts';
 import type { PersonNameGroup } from '../dicom/text.ts';
-import { isPlain, latin1 } from './leak-terms-text.ts';
+import { isPlain } from './leak-terms-text.ts';
 
 /** The parts of a name, and family and given name together as programs write them. */
 export function spellingsOf({ family, given, middle }: PersonNameGroup): readonly string[] {

@@ -3,6 +3,7 @@
 // text, and a search still knows where words begin and end.
 
 import { AppError } from '../errors.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { decodeText } from '../dicom/text.ts';
 
 /** Folded letters and digits without what stands between them. */
@@ -59,9 +60,6 @@ export function classAt(text: string, at: number): CharClass {
 
 /** ASCII without escape sequences: in every charset of the standard the same text. */
 export const isPlain = (text: string): boolean => /^[\0-\x1a\x1c-\x7f]*$/.test(text);
-
-export const latin1 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 
 type Decoder = InstanceType<typeof TextDecoder>;
 const strictly = (label: string): Decoder =>

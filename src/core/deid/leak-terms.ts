@@ -4,6 +4,7 @@
 
 import type { DataSet, Element, Tag, ValueElement, VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { decodeText, splitPersonName } from '../dicom/text.ts';
 import { commonWords, namesNobody } from './common-words.ts';
 import { mobilesIn, nationalIdsIn } from './leak-numbers.ts';
@@ -151,7 +152,7 @@ class Collector {
   /** Digits are digits in every charset, so that this costs no decoding of the many values that are nothing else. */
   #numbersByForm({ vr, value }: ValueElement): void {
     if (value.length < 11 || !(vr === 'UN' || textVRs.has(vr))) return;
-    const raw = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
+    const raw = latin1(value);
     for (const number of nationalIdsIn(raw.toLowerCase()))
       this.#add('national-id', squeeze(number));
     // in short fields such a number may be one of a device
@@ -249,14 +250,14 @@ class Collector {
   }
 
   #date(value: Uint8Array): void {
-    for (const text of Buffer.from(value).toString('latin1').split('\\')) {
+    for (const text of latin1(value).split('\\')) {
       const day = text.trim().replaceAll('.', '').slice(0, 8);
       if (/^(?:1[89]|2[01])\d{6}$/.test(day) && day !== '19000101') this.dates.add(day);
     }
   }
 
   #uids(value: Uint8Array): void {
-    for (const text of Buffer.from(value).toString('latin1').split('\\')) {
+    for (const text of latin1(value).split('\\')) {
       const uid = text.replaceAll(/[\0 ]/g, '');
       if (uid.length >= 8 && !uid.startsWith('1.2.840.10008.')) this.uids.add(uid);
     }

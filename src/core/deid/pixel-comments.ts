@@ -2,6 +2,7 @@
 // The pixels go on bit for bit, so nothing can be taken out of them: what is not the line of a known encoder holds the file.
 
 import type { ImageComment } from '../dicom/image-comments.ts';
+import { latin1 } from '../dicom/latin1.ts';
 import { findLeaksInName } from './leak-check.ts';
 import type { LeakTerms } from './leak-terms.ts';
 
@@ -30,7 +31,7 @@ export function judgeComment(comment: ImageComment, terms: LeakTerms): CommentKi
 const charsets = ['windows-1252', 'utf-8', 'gb18030'] as const;
 
 const startsWith = ({ bytes }: ImageComment, text: string): boolean =>
-  Buffer.from(bytes.subarray(0, text.length)).toString('latin1') === text;
+  latin1(bytes.subarray(0, text.length)) === text;
 
 /** Segments with a fixed layout of numbers: JFIF without a picture of its own, Adobe's, SPIFF's, HP's colour transform. */
 function isStructure(comment: ImageComment): boolean {
@@ -42,7 +43,7 @@ function isStructure(comment: ImageComment): boolean {
       return startsWith(comment, 'Adobe') && bytes.length === 12;
     case 'JPEG APP8':
       if (startsWith(comment, 'SPIFF\0')) return bytes.length === 30;
-      return startsWith(comment, 'mrfx') ? bytes.length === 5 : bytes.length <= 6;
+      return startsWith(comment, 'mrfx') && bytes.length === 5;
     default:
       return false;
   }

@@ -3,21 +3,12 @@
 
 import { lookup } from '../dicom/dictionary.ts';
 import type { Tag } from '../dicom/dataset.ts';
-import type { ActionKind } from './action.ts';
+import { leavesItems } from './action.ts';
 import { createPolicy, type FilePolicy } from './policy.ts';
 import type { Profile } from './profile.ts';
 import type { ProfileRule } from './profile-rules.ts';
 import { profileError } from './profile-source.ts';
 import { formatSelector, selects, type Place } from './selector.ts';
-
-/** After these actions the items of a sequence are still there. */
-const opens: ReadonlySet<ActionKind> = new Set([
-  'keep',
-  'clean',
-  'dummy',
-  'hash-uid',
-  'shift-date',
-]);
 
 /** Throws PROFILE_INVALID for the first of `own`, the rules of the profile itself, that stands in a sequence that goes. */
 export function refuseUnreachable(
@@ -51,7 +42,7 @@ function sequenceThatGoes(
     if (mask >>> 0 !== 0xffffffff) return undefined;
     const place: Place = { tag, vr: 'SQ', creator: undefined, path: [...path] };
     const { action, origin } = policy.decide(place);
-    if (!opens.has(action.kind) && !mayStay(place, profile)) {
+    if (!leavesItems.has(action.kind) && !mayStay(place, profile)) {
       return { keyword: lookup(tag)?.keyword ?? '', action: action.kind, origin };
     }
     path.push(tag);
@@ -63,5 +54,5 @@ function sequenceThatGoes(
 const mayStay = (place: Place, { rules }: Profile): boolean =>
   rules.some(
     ({ selector, action, when }) =>
-      when.length > 0 && opens.has(action.kind) && selects(selector, place),
+      when.length > 0 && leavesItems.has(action.kind) && selects(selector, place),
   );

@@ -111,10 +111,9 @@ function actionOf(row: PreviewRow, actions: ActionCounts): string {
   if (row.change === 'added') return 'add';
   const kinds = Object.keys(actions[row.tag.slice(-'(gggg,eeee)'.length)] ?? {});
   // counts are by tag: what else happened to it stands at another place
-  if (row.change === 'removed')
-    return kinds.includes('remove')
-      ? 'remove'
-      : (kinds.find((kind) => kind === 'clean') ?? 'remove');
+  if (row.change === 'removed') {
+    return kinds.includes('clean') && !kinds.includes('remove') ? 'clean' : 'remove';
+  }
   const changes = kinds.filter((kind) => kind !== 'remove');
   return changes.length > 0 ? changes.join(', ') : 'replace';
 }

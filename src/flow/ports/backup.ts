@@ -3,7 +3,8 @@
 
 /** First in every archive: a newer Clubhouse's must be refused before anything else of it is believed. */
 export interface BackupFacts {
-  readonly format: 1;
+  /** Of the archive; this Clubhouse knows 1. */
+  readonly format: number;
   readonly site: string;
   /** ISO 8601, UTC. */
   readonly createdAt: string;

@@ -307,7 +307,7 @@ export interface ReceiptFacts {
     readonly outputBytes: number | undefined;
     readonly publishedAt: number | undefined;
     readonly deliveredAt: number | undefined;
-    /** `check-file`, `read-back` or `size`. */
+    /** `receipt`, `check-file`, `read-back` or `size`. */
     readonly evidence: string | undefined;
     /** Fingerprint of the partner's host key that signed the receipt of the delivery. */
     readonly signedBy: string | undefined;

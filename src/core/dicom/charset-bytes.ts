@@ -1,5 +1,5 @@
 // What a text is in bytes, in charsets that the platform can only read: its decoders turned round, each when it is first asked
-// for. The leak check searches with it; nothing that is written comes from here (what we write is ASCII).
+// for. The leak check searches with it; what is written with it (text-encode.ts) must read back as the same.
 
 /** GB18030 is apart: it has four-byte characters for all of Unicode. */
 const doubleByte = ['big5', 'shift_jis', 'euc-jp', 'euc-kr'] as const;
@@ -83,6 +83,10 @@ const fourBytes = (place: number): readonly number[] => [
 
 /** Where the supplementary planes begin in the row of four-byte codes: 0x90308130. */
 const supplementary = 189_000;
+
+/** The bytes of a character as a number of two bytes, in what GB 2312, GBK and GB 18030 have in common; 0 where it is not there. */
+export const gbkCodeOf = (char: string): number =>
+  char.length === 1 ? (tableOf('gb18030', true)[char.charCodeAt(0)] ?? 0) : 0;
 
 /** One character a byte; undefined where GB18030 lacks a character of the text, which is half a surrogate pair alone. */
 export function gb18030BytesOf(text: string): string | undefined {
