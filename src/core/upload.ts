@@ -27,7 +27,8 @@ export const legalMoves: Readonly<Record<UploadState, readonly UploadState[]>> =
   withdrawn: [],
   queued: ['processing', 'uploading', 'settling', 'partial', 'withdrawn', 'waiting', 'superseded'],
   processing: ['published', 'held', 'partial', 'failed', 'queued', 'waiting', 'superseded'],
-  waiting: ['queued', 'uploading', 'settling', 'withdrawn', 'superseded'],
+  // `partial`: the job for another partner found that bytes are missing.
+  waiting: ['queued', 'uploading', 'settling', 'partial', 'withdrawn', 'superseded'],
   held: ['queued', 'rejected', 'superseded', 'withdrawn'],
   failed: ['queued', 'rejected', 'superseded', 'withdrawn'],
   // `withdrawn`: a file of the outgoing folder that its member removed before it left.

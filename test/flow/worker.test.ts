@@ -233,24 +233,6 @@ void tap.test(
   },
 );
 
-void tap.test('each partner has a job of its own', async (t) => {
-  const rig = await rigFor(t, { partners: ['KUMC', 'UMHS'] });
-  rig.recipients.set('KUMC', []);
-  await upload(rig, 'a.dcm', 'abc');
-  await rig.settle();
-  t.match(await rig.desk.list(), [
-    { partner: 'KUMC', state: 'waiting', reason: 'no-valid-key' },
-    { partner: 'UMHS', state: 'published' },
-  ]);
-  t.match(await receipts(rig), [/For KUMC\n {2}State: waiting[^]*For UMHS\n {2}State: published/]);
-  rig.recipients.set('KUMC', ['key']);
-  rig.clock.advance(31_000);
-  await rig.run();
-  t.match(await rig.desk.list(), [{ state: 'published' }, { state: 'published' }]);
-  t.equal((await published(rig, 'KUMC')).length, 1);
-  t.strictSame(await rig.storage.listSpool('claims'), []);
-});
-
 const endings: readonly {
   name: string;
   code: ErrorCode;

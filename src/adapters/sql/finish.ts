@@ -2,7 +2,7 @@
 
 import type { Transaction } from 'kysely';
 import { AppError, unreachable } from '../../core/errors.ts';
-import type { UploadState } from '../../core/upload.ts';
+import { isLegalMove, type UploadState } from '../../core/upload.ts';
 import type { Ending } from '../../flow/ports/jobs.ts';
 import {
   jobsOf,
@@ -134,7 +134,7 @@ export async function finishJob(
       break;
     case 'partial':
       await move('partial', { set: { reason: ending.reason } });
-      await moveQueued(parts, trx, job.uploadId, 'partial', ending.reason);
+      await moveUnclaimed(parts, trx, job.uploadId, 'partial', ending.reason);
       break;
     case 'waiting':
       await move('waiting', { set: { reason: ending.reason, attempts: job.attempts - 1 } });
@@ -243,7 +243,7 @@ async function restart(
   move: MoveOwn,
 ): Promise<void> {
   await move('queued', { set: { dueAt: parts.clock.now() } });
-  await moveQueued(parts, trx, job.uploadId, ending.state, null);
+  await moveUnclaimed(parts, trx, job.uploadId, ending.state, null);
   await trx
     .updateTable('upload')
     .set(
@@ -255,7 +255,8 @@ async function restart(
     .execute();
 }
 
-async function moveQueued(
+/** What was seen of the bytes holds for the jobs for the other partners too, whether queued, waiting or partial. */
+async function moveUnclaimed(
   parts: Parts,
   trx: Transaction<Database>,
   uploadId: string,
@@ -263,7 +264,7 @@ async function moveQueued(
   reason: string | null,
 ): Promise<void> {
   for (const other of await jobsOf(trx, uploadId)) {
-    if (other.state !== 'queued') continue;
+    if (!beforeClaim.has(other.state) || !isLegalMove(other.state, to)) continue;
     // An attempt was made on these very bytes, so the quiet ten minutes do not try them again.
     const attempts = Math.max(1, other.attempts);
     const set = { reason, dueAt: null, attempts };

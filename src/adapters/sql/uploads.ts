@@ -3,7 +3,7 @@
 
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import type { UploadState } from '../../core/upload.ts';
+import { isLegalMove, type UploadState } from '../../core/upload.ts';
 import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
 import { createCommitQueue } from './commit-queue.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
@@ -118,8 +118,8 @@ async function moveAll(
 ): Promise<void> {
   const reason = 'reason' in to ? to.reason : null;
   const jobs = await jobsOf(trx, upload.id);
-  // A partner's job that is past its claim stays as it is; without any other there is nothing to change.
-  const movable = jobs.filter((job) => beforeClaim.has(job.state));
+  // The jobs for two partners need not be in one state: what is past its claim, or may not go there, stays as it is.
+  const movable = jobs.filter((job) => beforeClaim.has(job.state) && mayBe(job.state, to.state));
   if (movable.length === 0) throw new AppError('CONFLICT', { detail: `upload ${upload.id}` });
   for (const job of movable) {
     await moveJob(parts, trx, job, {
@@ -134,6 +134,8 @@ async function moveAll(
     });
   }
 }
+
+const mayBe = (from: UploadState, to: UploadState): boolean => from === to || isLegalMove(from, to);
 
 /** Which of its jobs end when a member takes the file away, while no claim holds the bytes. */
 const withdrawable: ReadonlySet<UploadState> = new Set<UploadState>([
