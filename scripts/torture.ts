@@ -124,11 +124,10 @@ async function torture(
   await comeToRest(peking, ledger);
   isOver = true;
   await watching;
-  await judge({ sites, published, arrived, ledger, account });
+  const open = await judge({ sites, published, arrived, ledger, account });
   const looks = published.looks + arrived.looks;
   say(`  kills: ${killer.summary.join(', ')}`);
   if (killer.unmet.length > 0) say(`  steps that were not met: ${killer.unmet.join(', ')}`);
-  const open = ledger.tracks.filter((track) => track.ending === 'open').length;
   if (open > 0) say(`  ${open} clients could not end what they began; is the disk large enough?`);
   const acknowledged = ledger.tracks.filter((track) => track.ending === 'acknowledged').length;
   return `${ledger.tracks.length} files (${acknowledged} acknowledged), ${killer.kills} kills, ${killer.fills} full disks, ${line.cuts} cuts, ${looks} looks`;
@@ -150,13 +149,14 @@ async function makeSenders(
   });
 }
 
+/** Answers how many clients could not end what they began. */
 async function judge(what: {
   readonly sites: Sites;
   readonly published: Watcher;
   readonly arrived: Watcher;
   readonly ledger: Ledger;
   readonly account: Account;
-}): Promise<void> {
+}): Promise<number> {
   const { sites, published, arrived, ledger, account } = what;
   const reconciler = new Reconciler(account, ledger);
   reconciler.contents(await published.look(false), await arrived.look(true));
@@ -169,6 +169,7 @@ async function judge(what: {
   await reconciler.receipts(sites.peking);
   await reconciler.audit(sites.peking);
   await reconciler.audit(sites.michigan);
+  return reconciler.open(sites.disks.some(({ isSmall }) => isSmall));
 }
 
 /** Nothing moved for so long: it never will. The only time limit, so that a slow machine is not taken for a fault. */
@@ -179,7 +180,7 @@ async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
   const abandoned = new Set(
     ledger.tracks
       .filter(({ ending }) => ending === 'abandoned' || ending === 'open')
-      .map(({ path }) => path),
+      .flatMap(({ paths }) => paths),
   );
   const over = ['delivered', 'superseded', 'withdrawn', 'held', 'failed', 'rejected'];
   let [seen, since] = ['', Date.now()];

@@ -13,6 +13,9 @@ export type Ending =
   /** The run ended meanwhile. */
   | 'open';
 
+/** What some clients put behind a name while they upload. */
+export const temporaryEndings = ['.filepart', '.part'] as const;
+
 export interface Version {
   readonly marks: readonly string[];
   isAcknowledged: boolean;
@@ -36,6 +39,11 @@ export class Track {
     const last = this.versions.at(-1);
     if (last !== undefined) last.isAcknowledged = true;
     this.ending = 'acknowledged';
+  }
+
+  /** Where its bytes may lie, under its own name or on the way to it. */
+  get paths(): readonly string[] {
+    return [this.path, ...temporaryEndings.map((ending) => this.path + ending)];
   }
 
   /** Is it right that a file with these marks is published from here? */

@@ -85,7 +85,9 @@ export class Reconciler {
         this.#count('spool', `${area}/${name}`);
       }
     }
-    const byPath = new Map(this.#ledger.tracks.map((track) => [track.path, track]));
+    const byPath = new Map(
+      this.#ledger.tracks.flatMap((track) => track.paths.map((path) => [path, track])),
+    );
     for (const job of await site.jobs()) {
       const track = byPath.get(job.upload);
       const isEnded = ['delivered', 'superseded', 'withdrawn'].includes(job.state);
@@ -95,6 +97,13 @@ export class Reconciler {
         this.#count('stuck', `${job.upload} is ${job.state} ${job.reason ?? ''}`);
       }
     }
+  }
+
+  /** Clients that could not end what they began. `isExcused`: the disk was small, and may have had no room for it. */
+  open(isExcused: boolean): number {
+    const open = this.#ledger.tracks.filter(({ ending }) => ending === 'open');
+    if (!isExcused) for (const { path } of open) this.#count('stuck', `the client of ${path}`);
+    return open.length;
   }
 
   async receipts(site: Site): Promise<void> {

@@ -6,7 +6,7 @@ import ssh2 from 'ssh2';
 import type { SFTPWrapper } from 'ssh2';
 import type { Chance } from './chance.ts';
 import { contentOf, type Kind } from './contents.ts';
-import type { Ledger, Track } from './ledger.ts';
+import { temporaryEndings, type Ledger, type Track } from './ledger.ts';
 
 export interface SenderParts {
   readonly port: number;
@@ -150,14 +150,14 @@ export class Sender {
 
   async #underTemporaryName(track: Track, bytes: Buffer): Promise<void> {
     const { chance } = this.#parts;
-    const temporary = `${track.path}${chance.one(['.filepart', '.part'])}`;
+    const temporary = `${track.path}${chance.one(temporaryEndings)}`;
     await this.#store(track, temporary, bytes);
-    await this.#remove(track.path);
     for (;;) {
       const isDone = await this.#tried(async (sftp) => {
-        const isThere = (await sizeOf(sftp, temporary)) !== undefined;
         // Not there any more: the rename came through, its answer did not.
-        if (isThere) await renamed(sftp, temporary, track.path);
+        if ((await sizeOf(sftp, temporary)) === undefined) return;
+        if ((await sizeOf(sftp, track.path)) !== undefined) await removed(sftp, track.path);
+        await renamed(sftp, temporary, track.path);
       });
       if (isDone) break;
     }

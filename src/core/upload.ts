@@ -41,6 +41,10 @@ export const legalMoves: Readonly<Record<UploadState, readonly UploadState[]>> =
 export const isLegalMove = (from: UploadState, to: UploadState): boolean =>
   legalMoves[from].includes(to);
 
+/** May a job in this state end because its member took the file away? What is published stays (but for direct files). */
+export const isWithdrawable = (state: UploadState): boolean =>
+  state !== 'published' && isLegalMove(state, 'withdrawn');
+
 /** States before the claim: the client still owns the bytes, and a write changes this same generation. */
 export const isOpenToChange = (state: UploadState): boolean =>
   state === 'uploading' || state === 'partial' || state === 'settling' || state === 'queued';

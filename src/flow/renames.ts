@@ -47,7 +47,7 @@ export async function moveFolder(
   );
   await refuseTooDeep(parts, from, to);
   await run();
-  for await (const below of filesBelow(parts, to.path)) {
+  for await (const { below } of filesBelow(parts, to.path)) {
     const source = { ...from, path: `${from.path}${below}` };
     const target = { ...to, path: `${to.path}${below}` };
     await arrive(parts, principal, source, target, known.get(source.path), undefined);
@@ -56,33 +56,40 @@ export async function moveFolder(
 
 /** What nobody could name any more could not be processed, listed or removed either. */
 async function refuseTooDeep(parts: IntakeParts, from: WritePlace, to: WritePlace): Promise<void> {
-  for await (const { below } of everythingBelow(parts, from.path)) {
+  for await (const { below } of everythingBelow(parts, from.path, () => true)) {
     if (!isNameable(`${to.path}${below}`)) throw new AppError('BAD_NAME');
   }
 }
 
-/** Paths of all files below a folder, each with its leading slash. */
+/** All files below a folder, by their path from there with its leading slash. `enters`: is this folder looked into? */
 export async function* filesBelow(
   parts: Pick<IntakeParts, 'storage'>,
   folder: string,
-): AsyncGenerator<string> {
-  for await (const { below, kind } of everythingBelow(parts, folder)) {
-    if (kind === 'file') yield below;
+  enters: (below: string) => boolean = () => true,
+): AsyncGenerator<Below> {
+  for await (const found of everythingBelow(parts, folder, enters)) {
+    if (found.facts.kind === 'file') yield found;
   }
+}
+
+interface Below {
+  readonly below: string;
+  readonly facts: FileFacts;
 }
 
 async function* everythingBelow(
   parts: Pick<IntakeParts, 'storage'>,
   folder: string,
-): AsyncGenerator<{ readonly below: string; readonly kind: 'file' | 'folder' }> {
+  enters: (below: string) => boolean,
+): AsyncGenerator<Below> {
   const open = [''];
   for (let below = open.pop(); below !== undefined; below = open.pop()) {
     try {
       for await (const entries of parts.storage.list(`${folder}${below}`)) {
         for (const { name, facts } of entries) {
           const path = `${below}/${name}`;
-          if (facts.kind === 'folder') open.push(path);
-          yield { below: path, kind: facts.kind };
+          if (facts.kind === 'folder' && enters(path)) open.push(path);
+          yield { below: path, facts };
         }
       }
     } catch (error) {
@@ -98,9 +105,10 @@ const unreachableCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'BAD_NAME',
 ]);
 
-async function arrive(
+/** What a rename that came through on the disk says to the rows. */
+export async function arrive(
   parts: IntakeParts,
-  principal: Principal,
+  principal: Pick<Principal, 'id'>,
   from: WritePlace,
   to: WritePlace,
   source: Upload | undefined,
@@ -127,7 +135,7 @@ async function arrive(
 
 async function carryOver(
   parts: IntakeParts,
-  principal: Principal,
+  principal: Pick<Principal, 'id'>,
   to: WritePlace,
   source: Upload | undefined,
   facts: FileFacts,

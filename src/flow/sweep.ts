@@ -4,12 +4,12 @@
 import { cut, isWhole, type Coverage } from '../core/coverage.ts';
 import { codeOf } from '../core/errors.ts';
 import { maximumAttempts } from '../core/upload.ts';
-import { identityOf, isBeforeClaim, presumed } from './generations.ts';
+import { identityOf } from './generations.ts';
 import { takeOverSealed, finish, removeLeftovers } from './publish.ts';
 import type { ClaimedJob, Ending, Output, Upload } from './ports/jobs.ts';
 import type { FileFacts } from './ports/storage.ts';
-import { filesBelow } from './renames.ts';
 import { leaseMs, type RunParts } from './run-job.ts';
+import { findStrays } from './strays.ts';
 
 export interface SweepSettings {
   /** How long a partial upload may stay before it is held as incomplete. */
@@ -26,7 +26,7 @@ const batch = 200;
 /** After a start, before anybody can connect: nobody else holds a lease or a handle. */
 export async function recover(parts: RunParts, settings: SweepSettings): Promise<void> {
   await takeOver(parts, Number.POSITIVE_INFINITY);
-  await adoptStrays(parts);
+  await findStrays(parts);
   await closeOrphans(parts, Number.POSITIVE_INFINITY);
   for (const area of ['outputs', 'scratch'] as const) {
     for (const name of await parts.storage.listSpool(area)) await drop(parts, area, name);
@@ -127,55 +127,6 @@ export function believed(
   return isOneRun && hasBlocks ? [[0, facts.sizeBytes]] : known;
 }
 
-/** Files in an intake that no row speaks of: a crash between making or renaming the file and its row, or put there by hand. */
-async function adoptStrays(parts: RunParts): Promise<void> {
-  for (const intake of await parts.uploads.intakes()) {
-    if ((await parts.storage.facts(intake.folder)) === undefined) continue;
-    const rows = await parts.uploads.below(intake.folder);
-    const known = new Set(rows.map((upload) => upload.path));
-    const byInode = new Map(rows.map((upload) => [`${upload.device}:${upload.inode}`, upload]));
-    for await (const below of filesBelow(parts, intake.folder)) {
-      const path = `${intake.folder}${below}`;
-      const facts = known.has(path) ? undefined : await parts.storage.facts(path);
-      if (facts === undefined) continue;
-      await adopt(parts, intake, path, facts, byInode.get(`${facts.device}:${facts.inode}`));
-    }
-  }
-}
-
-async function adopt(
-  parts: RunParts,
-  { projectId, memberId }: { readonly projectId: string; readonly memberId: string },
-  path: string,
-  facts: FileFacts,
-  sameInode: Upload | undefined,
-): Promise<void> {
-  // The same file under its new name: the rename came through, its row did not.
-  const isRenamed =
-    sameInode !== undefined && (await parts.storage.facts(sameInode.path)) === undefined;
-  if (isRenamed) {
-    const settling = { state: 'settling', settleAt: parts.clock.now() + parts.settleMs } as const;
-    const to = isBeforeClaim(sameInode) ? { to: settling } : {};
-    await parts.uploads.change(sameInode.id, { path, ...to }, 'server');
-    return;
-  }
-  const upload = {
-    projectId,
-    memberId,
-    path,
-    kind: 'intake',
-    partner: undefined,
-    declaredSizeBytes: undefined,
-    coverage: presumed(facts),
-    closed: false,
-    identity: identityOf(facts),
-    state: 'partial',
-    reason: facts.sizeBytes === 0 ? 'empty' : 'disconnected',
-    settleAt: undefined,
-  } as const;
-  await parts.uploads.begin(upload, 'server');
-}
-
 /** A lost CLOSE strands nobody: the worker then decides by the file's structure. */
 async function settleQuiet(parts: RunParts, before: number): Promise<void> {
   for (const upload of await parts.uploads.quiet(before, batch)) {
@@ -188,7 +139,11 @@ async function settleQuiet(parts: RunParts, before: number): Promise<void> {
 async function holdAbandoned(parts: RunParts, before: number): Promise<void> {
   const to = { state: 'held', reason: 'incomplete' } as const;
   for (const upload of await parts.uploads.abandoned(before, batch)) {
-    await ifStillPartial(parts, upload, () => parts.uploads.change(upload.id, { to }, 'server'));
+    await ifStillPartial(parts, upload, async () => {
+      const isThere = (await parts.storage.facts(upload.path))?.kind === 'file';
+      if (isThere) await parts.uploads.change(upload.id, { to }, 'server');
+      else await parts.uploads.withdraw(upload.id, 'server');
+    });
   }
 }
 

@@ -15,7 +15,7 @@ const never: ReadonlySet<string> = new Set(['spoolPath', 'now', 'wrote', 'failed
 
 /** They have no effect, so that it makes no difference whether they fail before or after it. */
 const reads =
-  /^(uploads\.(latest|below|find|dueSettling|quiet|abandoned|retained|uploading|hidden|intakes)|jobs\.(nextDue|standing|waiting|leftovers|liveClaims)|receipts\.due|facts\.\w+|storage\.(facts|list|listSpool|sha256|space))$/;
+  /^(uploads\.(latest|below|find|dueSettling|quiet|abandoned|retained|uploading|hidden|intakes|outgoings)|jobs\.(nextDue|standing|waiting|leftovers|liveClaims)|receipts\.due|facts\.\w+|storage\.(facts|list|listSpool|sha256|space))$/;
 
 type Port = Record<string, unknown>;
 type Call = (...args: unknown[]) => unknown;

@@ -1,6 +1,7 @@
 // What the intake, the settling and the sweep ask about uploads. Read only.
 
 import type { Kysely } from 'kysely';
+import { sharedFolder } from '../../core/tree.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
 import { toUpload, type UploadRecord } from './moves.ts';
@@ -20,6 +21,7 @@ type Queries = Pick<
   | 'uploading'
   | 'hidden'
   | 'intakes'
+  | 'outgoings'
 >;
 
 export function uploadQueries(db: Kysely<Database>): Queries {
@@ -37,6 +39,7 @@ export function uploadQueries(db: Kysely<Database>): Queries {
     uploading: () => withState(db, 'uploading'),
     hidden: (memberId, folder) => hidden(db, memberId, folder),
     intakes: () => intakes(db),
+    outgoings: (site) => outgoings(db, site),
   };
 }
 
@@ -298,5 +301,24 @@ async function intakes(
     projectId,
     memberId,
     folder: `ji_${project}/${member}/gpg`,
+  }));
+}
+
+async function outgoings(
+  db: Kysely<Database>,
+  site: string,
+): Promise<{ projectId: string; partner: string; folder: string }[]> {
+  const rows = await db
+    .selectFrom('project_partner')
+    .innerJoin('project', 'project.id', 'project_partner.projectId')
+    .select(['project.id as projectId', 'project.name as project', 'project_partner.partner'])
+    .where('project.state', '=', 'active')
+    .orderBy('project.name')
+    .orderBy('project_partner.partner')
+    .execute();
+  return rows.map(({ projectId, project, partner }) => ({
+    projectId,
+    partner,
+    folder: sharedFolder(project, site, partner),
   }));
 }

@@ -3,7 +3,7 @@
 
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import { isLegalMove, type UploadState } from '../../core/upload.ts';
+import { isLegalMove, isWithdrawable, type UploadState } from '../../core/upload.ts';
 import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
 import { createCommitQueue } from './commit-queue.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
@@ -137,13 +137,6 @@ async function moveAll(
 
 const mayBe = (from: UploadState, to: UploadState): boolean => from === to || isLegalMove(from, to);
 
-/** Which of its jobs end when a member takes the file away, while no claim holds the bytes. */
-const withdrawable: ReadonlySet<UploadState> = new Set<UploadState>([
-  ...beforeClaim,
-  'held',
-  'failed',
-]);
-
 async function withdraw(
   parts: Parts,
   trx: Transaction<Database>,
@@ -156,7 +149,7 @@ async function withdraw(
   for (const job of jobs) {
     // A direct file is its own publication: what did not leave yet never will.
     const isUnsent = upload.kind === 'direct' && job.state === 'published';
-    if (isUnsent || (upload.claim === null && withdrawable.has(job.state))) {
+    if (isUnsent || (upload.claim === null && isWithdrawable(job.state))) {
       await moveJob(parts, trx, job, { to: 'withdrawn', actor, set: { dueAt: null } });
     }
     if (isUnsent) await stopDelivery(trx, job.id, now);

@@ -127,6 +127,12 @@ export interface UploadStore {
   intakes(): Promise<
     readonly { readonly projectId: string; readonly memberId: string; readonly folder: string }[]
   >;
+  /** Every outgoing folder of this site, for the same. */
+  outgoings(
+    site: string,
+  ): Promise<
+    readonly { readonly projectId: string; readonly partner: string; readonly folder: string }[]
+  >;
 }
 
 /** A job under a lease. Every commit says the fence; a lost one is LEASE_LOST and changes nothing. */

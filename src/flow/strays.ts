@@ -1,0 +1,152 @@
+// What the disk shows after a crash of renames, removals and new files whose rows were not written any more. A rename keeps
+// the inode, so a file that has the inode of a row whose own path is empty is that row's file under its new name: it keeps
+// its uploader, its job and its coverage, as if the rename had been answered (SPEC 6).
+
+import { isReservedName } from '../core/tree.ts';
+import { isWithdrawable } from '../core/upload.ts';
+import { identityOf, presumed } from './generations.ts';
+import type { WritePlace } from './ports/intake.ts';
+import type { Upload } from './ports/jobs.ts';
+import type { FileFacts } from './ports/storage.ts';
+import { arrive, filesBelow } from './renames.ts';
+import type { RunParts } from './run-job.ts';
+
+/** No rename leads out of one. */
+interface Root {
+  readonly projectId: string;
+  readonly folder: string;
+  /** Of an intake. */
+  readonly memberId: string | undefined;
+  /** Of an outgoing folder. */
+  readonly partner: string | undefined;
+}
+
+/** After a start, before anybody can connect. */
+export async function findStrays(parts: RunParts): Promise<void> {
+  const intakes = await parts.uploads.intakes();
+  const outgoings = await parts.uploads.outgoings(parts.site);
+  const roots: Root[] = [
+    ...intakes.map((intake) => ({ ...intake, partner: undefined })),
+    ...outgoings.map((outgoing) => ({ ...outgoing, memberId: undefined })),
+  ];
+  for (const root of roots) {
+    // A folder that is not there says nothing: its disk may not be mounted.
+    if ((await parts.storage.facts(root.folder)) !== undefined) await lookInto(parts, root);
+  }
+}
+
+/** Something with a place on the disk. */
+type Placed = { readonly device: string | undefined; readonly inode: string | undefined };
+const inodeOf = ({ device, inode }: Placed): string => `${device}:${inode}`;
+
+interface Stray {
+  readonly path: string;
+  readonly facts: FileFacts;
+}
+
+async function lookInto(parts: RunParts, root: Root): Promise<void> {
+  const rows = await parts.uploads.below(root.folder);
+  const known = new Set(rows.map(({ path }) => path));
+  const byPath = newestByPath(rows.filter((row) => isOf(root, row)));
+  const { strays, homeless } = await compare(parts, root, byPath);
+  const byInode = new Map(homeless.map((row) => [inodeOf(row), row]));
+  const moves = new Map<Upload, Stray>();
+  for (const stray of strays) {
+    const source = byInode.get(inodeOf(stray.facts));
+    if (source !== undefined && isSameFile(source, stray.facts)) moves.set(source, stray);
+    else if (!known.has(stray.path)) await adopt(parts, root, stray);
+  }
+  for (const [source, { path }] of moves) {
+    const there = byPath.get(path);
+    const isReplaced = there !== undefined && !moves.has(there);
+    await follow(parts, root, source, path, isReplaced ? there : undefined);
+  }
+  for (const row of homeless) {
+    if (!moves.has(row)) await withdrawLost(parts, row);
+  }
+}
+
+const isOf = (root: Root, row: Upload): boolean =>
+  root.memberId === undefined ? row.kind === 'direct' : row.memberId === root.memberId;
+
+/** In the outgoing folder several members may have rows at one path. */
+function newestByPath(rows: readonly Upload[]): ReadonlyMap<string, Upload> {
+  const newest = new Map<string, Upload>();
+  for (const row of rows) {
+    if ((newest.get(row.path)?.generation ?? 0) < row.generation) newest.set(row.path, row);
+  }
+  return newest;
+}
+
+/** Files that are not those of the rows at their paths, and rows whose files are not at theirs. Keeps no list of the rest. */
+async function compare(
+  parts: RunParts,
+  root: Root,
+  byPath: ReadonlyMap<string, Upload>,
+): Promise<{ readonly strays: readonly Stray[]; readonly homeless: readonly Upload[] }> {
+  const strays: Stray[] = [];
+  const atHome = new Set<Upload>();
+  const enters = (below: string): boolean =>
+    root.partner === undefined || below.lastIndexOf('/') > 0 || !isReservedName(below.slice(1));
+  for await (const { below, facts } of filesBelow(parts, root.folder, enters)) {
+    const path = `${root.folder}${below}`;
+    const row = byPath.get(path);
+    if (row !== undefined && inodeOf(row) === inodeOf(facts)) atHome.add(row);
+    else strays.push({ path, facts });
+  }
+  return { strays, homeless: [...byPath.values()].filter((row) => !atHome.has(row)) };
+}
+
+/** A new file may have got the inode of one whose removal was not noted; a row of what is still written lags behind. */
+const isSameFile = (row: Upload, facts: FileFacts): boolean =>
+  row.states.includes('uploading')
+    ? facts.sizeBytes >= row.sizeBytes && facts.sizeBytes > 0
+    : facts.sizeBytes === row.sizeBytes;
+
+/** The rename came through, its row did not. */
+async function follow(
+  parts: RunParts,
+  root: Root,
+  source: Upload,
+  path: string,
+  replaced: Upload | undefined,
+): Promise<void> {
+  if (source.states.includes('uploading')) {
+    // Which of its bytes count is looked at next, as for every upload whose writer is gone.
+    if (replaced !== undefined) await parts.uploads.withdraw(replaced.id, 'server');
+    await parts.uploads.change(source.id, { path }, 'server');
+    return;
+  }
+  const { projectId, partner } = root;
+  const area = partner === undefined ? 'intake' : 'direct';
+  const from: WritePlace = { path: source.path, projectId, area, partner };
+  await arrive(parts, { id: 'server' }, from, { ...from, path }, source, replaced);
+}
+
+/** A removal came through, its row did not: what is owed nothing any more ends, as if the removal had been answered. */
+async function withdrawLost(parts: RunParts, row: Upload): Promise<void> {
+  if (row.claim !== undefined || !row.states.some(isWithdrawable)) return;
+  if ((await parts.storage.facts(row.path)) !== undefined) return;
+  await parts.uploads.withdraw(row.id, 'server');
+}
+
+/** Made or put there by hand. In an outgoing folder the replicator finds it: it may be anybody's. */
+async function adopt(parts: RunParts, root: Root, { path, facts }: Stray): Promise<void> {
+  const { projectId, memberId } = root;
+  if (memberId === undefined) return;
+  const upload = {
+    projectId,
+    memberId,
+    path,
+    kind: 'intake',
+    partner: undefined,
+    declaredSizeBytes: undefined,
+    coverage: presumed(facts),
+    closed: false,
+    identity: identityOf(facts),
+    state: 'partial',
+    reason: facts.sizeBytes === 0 ? 'empty' : 'disconnected',
+    settleAt: undefined,
+  } as const;
+  await parts.uploads.begin(upload, 'server');
+}
