@@ -15,6 +15,10 @@ const onlyOnce = [
 
 /** Runs one command line; returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  let help = 'clubhouse --help';
+  const noteCommand = (): void => {
+    help = helpFor(parser);
+  };
   const parser = yargs(argv)
     .scriptName('clubhouse')
     .usage(
@@ -34,6 +38,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       if (twice !== undefined) throw new Error(`--${twice} is given twice`);
       return true;
     }, true)
+    .middleware(noteCommand)
     .recommendCommands()
     .strict()
     .help()
@@ -42,14 +47,28 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitProcess(false)
     .fail((message, error) => {
       // A message: wrong usage, found by yargs or by a check of ours. None: what a handler threw.
-      throw typeof message === 'string' ? new UsageError(message) : error;
+      if (typeof message !== 'string') throw error;
+      noteCommand();
+      throw new UsageError(message);
     });
   try {
     await parser.parseAsync();
     return 0;
   } catch (error) {
-    return tell(error);
+    return tell(error, help);
   }
+}
+
+/**
+ * The help of the command that was named, as far as it is one. Only yargs knows, and its types do not tell of it; where it
+ * keeps that elsewhere one day, the help of all.
+ */
+function helpFor(parser: object): string {
+  const { getInternalMethods } = parser as {
+    getInternalMethods?: () => { getContext(): { readonly commands: readonly string[] } };
+  };
+  const words = getInternalMethods?.call(parser).getContext().commands ?? [];
+  return ['clubhouse', ...words, '--help'].join(' ');
 }
 
 /** Codes whose detail says it all: for a person at the terminal the sentence in front of it is noise. */
@@ -66,9 +85,9 @@ const saidByDetail: readonly ErrorCode[] = [
 const plainly = ({ code, detail, message }: AppError): string =>
   detail !== undefined && saidByDetail.includes(code) ? detail : message;
 
-function tell(error: unknown): number {
+function tell(error: unknown, help: string): number {
   if (error instanceof UsageError || (error instanceof Error && error.name === 'YError')) {
-    warn(`${error.message.replaceAll('\n', '; ')} (see clubhouse --help)`);
+    warn(`${error.message.replaceAll('\n', '; ')} (see ${help})`);
     return 2;
   }
   if (error instanceof GivenUp) {

@@ -111,6 +111,28 @@ for (const { name, args, code, err, input } of refusals) {
   });
 }
 
+await t.test('wrong usage names the help of the command that was meant', async (t) => {
+  for (const [args, help] of [
+    [[], 'clubhouse --help'],
+    [['projekt'], 'clubhouse --help'],
+    [['user'], 'clubhouse user --help'],
+    [['user', 'ad'], 'clubhouse user --help'],
+    [['user', 'key'], 'clubhouse user key --help'],
+    [['user', 'key', 'add', 'bob'], 'clubhouse user key add --help'],
+    [['user', 'set', 'bob', '--kuota', '1GB'], 'clubhouse user set --help'],
+    [['user', 'set', 'bob'], 'clubhouse user set --help'],
+    [['trace'], 'clubhouse trace --help'],
+    [['job', 'list', '--al'], 'clubhouse job list --help'],
+  ] as const) {
+    const { code, err } = await clubhouse(args);
+    t.equal(code, 2, args.join(' '));
+    t.ok(err.endsWith(` (see ${help})\n`), err);
+    const { code: helped, out } = await here([...help.split(' ').slice(1)]);
+    t.equal(helped, 0);
+    t.match(out, /--home/, 'there is such a help');
+  }
+});
+
 await t.test('the binary ends with the same codes', async (t) => {
   t.match(await run(['status', '--home', home]), { code: 0, err: '' });
   t.match(await run(['status', '--home', join(home, 'data')]), { code: 1, out: '' });
