@@ -72,6 +72,11 @@ export const errorCodes = {
     status: 'PERMISSION_DENIED',
     text: 'This account has ended; ask the administrator to extend it',
   },
+  LOGIN_ENDED: {
+    retry: false,
+    status: 'PERMISSION_DENIED',
+    text: 'This login does not hold any more; log in again, or ask the administrator',
+  },
   DISK_FULL: {
     retry: true,
     status: 'FAILURE',

@@ -316,7 +316,7 @@ void t.test('what is refused in masses is one line and one entry for each kind',
 });
 
 void t.test('the server counts what it refuses, and does not list it', async (t) => {
-  const busy = await startServer({ refusalsEveryMs: 50, channels: 1, loginGraceMs: 150 });
+  const busy = await startServer({ refusalsEveryMs: 50, channels: 1, loginGraceMs: 1500 });
   const alice = await connect(busy, 'alice');
   await t.rejects(openSftp(alice.ssh), 'a second session');
   await new Promise((resolve) => alice.ssh.exec('id', resolve));

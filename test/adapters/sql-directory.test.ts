@@ -100,14 +100,52 @@ void t.test('a password lets in its owner alone, and only while the account is o
 
   await here.members.put('alice', { state: 'disabled' });
   t.equal(await login('alice', 'correct horse'), undefined, 'disabled');
-  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
+  if (principal === undefined) return t.fail();
+  const now = () => there.accounts.current(principal, home);
+  t.same(await now(), { kind: 'ended', reason: 'disabled' });
   await here.members.put('alice', { state: 'active', expiresAt: time.now + 1000 });
   t.ok(await login('alice', 'correct horse'));
   time.now += 1000;
   t.equal(await login('alice', 'correct horse'), undefined, 'expired');
-  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
+  t.same(await now(), { kind: 'ended', reason: 'expired', expiresAt: time.now });
   await here.members.put('alice', { expiresAt: null });
-  t.ok(principal && (await there.accounts.current(principal, home)));
+  t.match(await now(), { kind: 'member', id: member.id });
+  await here.members.put('alice', { passwordHash: await argonPasswords.hash('another horse') });
+  t.same(await now(), { kind: 'ended', reason: 'password' });
+  t.match(await login('alice', 'another horse'), { id: member.id });
+  await here.members.remove(member.id);
+  t.same(await now(), { kind: 'ended', reason: 'removed' });
+  return undefined;
+});
+
+void t.test('a session lasts as long as the key that opened it would open another', async (t) => {
+  const { here, there } = await instance(t);
+  const { project } = await here.projects.put('brain', { addPartners: ['UMHS'] });
+  const { member } = await here.members.put('alice', { projectIds: [project.id], key: key('a') });
+  await here.members.put('alice', { key: key('b') });
+  const members = [
+    await there.accounts.findByKey('alice', blob('a'), home),
+    await there.accounts.findByKey('alice', blob('b'), home),
+  ];
+  await here.partners.accept('UMHS', key('r'), 'cli');
+  await here.partners.accept('UMHS', key('s'), 'cli');
+  const partner = await there.accounts.findByKey('UMHS', blob('r'), home);
+  const now = async () =>
+    Promise.all(
+      [...members, partner].map(async (one) => {
+        const found = one === undefined ? undefined : await there.accounts.current(one, home);
+        return found?.kind === 'ended' ? found.reason : found?.kind;
+      }),
+    );
+  t.same(await now(), ['member', 'member', 'partner']);
+  await here.members.put('alice', { key: { ...key('a'), sources: ['198.51.100.0/24'] } });
+  await here.partners.accept('UMHS', { ...key('r'), sources: ['198.51.100.0/24'] }, 'cli');
+  t.same(await now(), ['network', 'member', 'network'], 'its networks were narrowed');
+  await here.members.put('alice', { key: { ...key('a'), sources: [] } });
+  await here.partners.accept('UMHS', { ...key('r'), sources: [] }, 'cli');
+  t.same(await now(), ['member', 'member', 'partner']);
+  await here.members.removeKey(member.id, 'SHA256:a');
+  t.same(await now(), ['key', 'member', 'partner'], 'one key was taken away');
 });
 
 void t.test('an account and a key may be bound to networks, and a live session too', async (t) => {
@@ -136,8 +174,9 @@ void t.test('an account and a key may be bound to networks, and a live session t
   t.same(await opens('198.51.100.1'), []);
   t.same(await opens('10.1.2.3'), ['password', 'free']);
   t.same(await opens('2001:db8::7'), ['password', 'free']);
-  t.equal(await there.accounts.current(principal, '198.51.100.1'), undefined, 'a live session');
-  t.ok(await there.accounts.current(principal, '10.1.2.3'));
+  const now = await there.accounts.current(principal, '198.51.100.1');
+  t.same(now, { kind: 'ended', reason: 'network' }, 'a live session');
+  t.match(await there.accounts.current(principal, '10.1.2.3'), { kind: 'member' });
   await here.members.put('alice', { sources: [], key: key('bound') });
   t.same(await opens('198.51.100.1'), ['password', 'free'], 'given again, it stays bound');
   await here.members.put('alice', { key: { ...bound, sources: [] } });
@@ -205,21 +244,18 @@ void t.test('a partner logs in under its code and sees the projects that name it
   t.equal(await there.accounts.findByKey('UMHS', blob('x'), home), undefined);
   t.equal(await there.accounts.verifyPassword('UMHS', 'r', home), undefined, 'never by a password');
   await here.projects.put('heart', { addPartners: ['UMHS'] });
-  const now = principal && (await there.accounts.current(principal, home));
-  t.same(
-    now?.projects.map((one) => one.name),
-    ['brain', 'heart'],
-  );
+  if (principal === undefined) return t.fail();
+  const projects = async () => {
+    const now = await there.accounts.current(principal, home);
+    return now.kind === 'ended' ? now.reason : now.projects.map((one) => one.name);
+  };
+  t.same(await projects(), ['brain', 'heart']);
   await here.projects.put('brain', { state: 'archived' });
-  const later = principal && (await there.accounts.current(principal, home));
-  t.same(
-    later?.projects.map((one) => one.name),
-    ['heart'],
-    'an archived project is gone',
-  );
+  t.same(await projects(), ['heart'], 'an archived project is gone');
   await here.partners.remove('UMHS', 'cli');
-  t.equal(principal && (await there.accounts.current(principal, home)), undefined);
+  t.equal(await projects(), 'removed');
   t.equal(await there.accounts.findByKey('UMHS', blob('r'), home), undefined);
+  return undefined;
 });
 
 void t.test('the version grows with the commits of others and with time', async (t) => {
@@ -271,7 +307,9 @@ void t.test('a name that was removed and is made again inherits nothing', async 
       .execute();
   }
   t.same(await here.members.remove(old.member.id), { withdrawn: 1 });
-  t.equal(session && (await there.accounts.current(session, home)), undefined, 'the session ends');
+  if (session === undefined) return t.fail();
+  const gone = { kind: 'ended', reason: 'removed' };
+  t.same(await there.accounts.current(session, home), gone, 'the session ends');
   const states = await here.db.selectFrom('job').select(['id', 'state']).orderBy('id').execute();
   t.same(
     states.map((row) => row.state),
@@ -285,14 +323,11 @@ void t.test('a name that was removed and is made again inherits nothing', async 
   t.match(fresh.member, { keys: [], passwordHash: null });
   t.equal(await there.accounts.findByKey('alice', blob('k'), home), undefined);
   t.equal(await there.accounts.verifyPassword('alice', 'old', home), undefined);
-  t.equal(
-    session && (await there.accounts.current(session, home)),
-    undefined,
-    'nor the old session',
-  );
+  t.same(await there.accounts.current(session, home), gone, 'nor the old session');
   t.ok((await actions()).includes('member.removed'));
   const ofJob = await here.audit.list(here.db, { object: 'j-u1' });
   t.match(ofJob, [{ action: 'job.withdrawn', detail: { from: 'settling' } }], 'each job by itself');
+  return undefined;
 });
 
 void t.test('logins are audited without the name of nobody', async (t) => {

@@ -91,7 +91,7 @@ export function fakeAccounts(users: Map<string, TestUser>): FakeAccounts {
       const user = usable(name);
       return user?.key.blob.equals(blob) === true ? user.principal : undefined;
     },
-    current: async ({ name }) => usable(name)?.principal,
+    current: async ({ name }) => usable(name)?.principal ?? { kind: 'ended', reason: 'disabled' },
     version: () => version,
     recordLogin: async ({ name, method, accepted }) => {
       logins.push({ name, method, accepted });

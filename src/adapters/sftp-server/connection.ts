@@ -6,7 +6,7 @@ import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { Locks } from '../../core/locks.ts';
 import { fixedFolders } from '../../core/tree.ts';
-import type { Accounts, Principal, RefusalKind } from '../../flow/ports/accounts.ts';
+import type { Accounts, Ended, Principal, RefusalKind } from '../../flow/ports/accounts.ts';
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
@@ -81,7 +81,8 @@ export class LiveConnection {
   #exchangeMinute = 0;
   #principal: Principal | undefined;
   #isLoggedIn = false;
-  #isRevoked = false;
+  /** Why what is asked from now on is refused. */
+  #refusal: AppError | undefined;
   #isCorked = false;
   #isLeaving = false;
   #markEnded: () => void = () => undefined;
@@ -136,25 +137,41 @@ export class LiveConnection {
 
   /** The accounts have changed. */
   async refresh(): Promise<void> {
-    if (this.#principal === undefined || this.#isRevoked) return;
+    if (this.#principal === undefined || this.#refusal !== undefined) return;
     const now = await this.#parts.accounts.current(this.#principal, this.#parts.address);
-    if (now === undefined) {
-      this.#isRevoked = true;
-      this.#parts.log.info({ account: this.#principal.id }, 'session of a closed account ended');
-      if (expiryOf(this.#principal) > this.#parts.clock.now()) return this.end();
-      // A moment longer, so that a client that asks for something hears why.
-      for (const session of this.#sessions) session.revalidate();
-      setTimeout(() => this.end(), farewellMs).unref();
+    if (now.kind === 'ended') {
+      this.#shut(now);
       return;
     }
     await makeFolders(this.#parts, now);
     this.#principal = now;
+    this.#noticeExpiry();
     for (const session of this.#sessions) session.revalidate();
+  }
+
+  /** Nothing is done for it from here on. A moment longer, so that a client that asks for something hears why. */
+  #shut(ended: Ended): void {
+    if (this.#refusal !== undefined) return;
+    this.#refusal = refusalOf(ended);
+    this.#parts.log.info({ account: this.#principal?.id, reason: ended.reason }, 'session ended');
+    for (const session of this.#sessions) session.revalidate();
+    setTimeout(() => this.end(), this.#sessions.size > 0 ? farewellMs : 0).unref();
+  }
+
+  /** An account's end is nobody's doing: whoever notices it first calls this. */
+  #noticeExpiry(): void {
+    const principal = this.#principal;
+    const expiresAt = principal?.kind === 'member' ? principal.expiresAt : undefined;
+    if (expiresAt === undefined || expiresAt === null) return;
+    if (expiresAt <= this.#parts.clock.now()) {
+      this.#shut({ kind: 'ended', reason: 'expired', expiresAt });
+    }
   }
 
   /** Ends it when it did not log in in time, or was idle too long without a request that is worked on. */
   checkTime(nowMs: number): void {
     const { loginGraceMs, idleMs } = this.#parts.limits;
+    this.#noticeExpiry();
     if (this.#isLoggedIn) this.#keys.look();
     const isWorking = [...this.#sessions].some((session) => session.busy > 0);
     const isLate = !this.#isLoggedIn && nowMs - this.#connectedMs > loginGraceMs;
@@ -226,8 +243,9 @@ export class LiveConnection {
         this.#principal = who;
         await makeFolders(this.#parts, who);
         // From here on refresh() sees to it; what changed since the password was checked shows now.
-        this.#principal = await accounts.current(who, this.#parts.address);
-        return this.#principal !== undefined;
+        const now = await accounts.current(who, this.#parts.address);
+        this.#principal = now.kind === 'ended' ? undefined : now;
+        return now.kind !== 'ended';
       },
       giveUp: () => this.end(),
     });
@@ -261,7 +279,7 @@ export class LiveConnection {
       const channel = acceptChannel();
       if (channel === undefined || this.#isLeaving) return;
       if (peerPacketBytes(channel) < leastPacketBytes) this.#socket.destroy();
-      else this.#serve(channel);
+      else this.#serve(channel, principal);
     });
   }
 
@@ -278,7 +296,7 @@ export class LiveConnection {
     session.on('auth-agent', refuse);
   }
 
-  #serve(channel: ServerChannel): void {
+  #serve(channel: ServerChannel, { id: userId }: Principal): void {
     const { limits, clock, site, storage, intake, log, appends, startedMs } = this.#parts;
     const context: Context = {
       site,
@@ -286,7 +304,7 @@ export class LiveConnection {
       storage,
       intake,
       log,
-      handles: createHandles(limits.handles, this.#parts.budgets.of(this.#current().id)),
+      handles: createHandles(limits.handles, this.#parts.budgets.of(userId)),
       maximumHandles: limits.handles,
       isGone: () => this.#isLeaving,
       appends,
@@ -312,15 +330,10 @@ export class LiveConnection {
   }
 
   #current(): Principal {
-    const principal = this.#principal;
-    if (principal === undefined) throw new AppError('NO_SUCH_FILE');
-    const expiresAt = expiryOf(principal);
-    if (expiresAt <= this.#parts.clock.now()) {
-      const day = new Date(expiresAt).toISOString().slice(0, 10);
-      throw new AppError('ACCOUNT_EXPIRED', { detail: `account expired on ${day}` });
-    }
-    if (this.#isRevoked) throw new AppError('NO_SUCH_FILE');
-    return principal;
+    this.#noticeExpiry();
+    if (this.#refusal !== undefined) throw this.#refusal;
+    if (this.#principal === undefined) throw new AppError('NO_SUCH_FILE');
+    return this.#principal;
   }
 
   #mayHold(memory: ArrayBufferLike): boolean {
@@ -348,8 +361,21 @@ export class LiveConnection {
   }
 }
 
-const expiryOf = (principal: Principal): number =>
-  principal.kind === 'member' ? (principal.expiresAt ?? Infinity) : Infinity;
+const reasons: Readonly<Record<Exclude<Ended['reason'], 'expired'>, string>> = {
+  removed: 'the account was removed',
+  disabled: 'the account is disabled',
+  network: 'it may not be used from this network',
+  key: 'its key was taken away',
+  password: 'its password was changed',
+};
+
+function refusalOf(ended: Ended): AppError {
+  if (ended.reason !== 'expired') {
+    return new AppError('LOGIN_ENDED', { detail: reasons[ended.reason] });
+  }
+  const day = new Date(ended.expiresAt).toISOString().slice(0, 10);
+  return new AppError('ACCOUNT_EXPIRED', { detail: `account expired on ${day}` });
+}
 
 /** The fixed folders of SPEC 3 are there before anybody looks. */
 async function makeFolders(parts: ConnectionParts, principal: Principal): Promise<void> {

@@ -97,13 +97,13 @@ function twoPaths(
   );
 }
 
-/** A handle may be gone because the account has ended: that is what the client should hear. */
+/** A handle may be gone because the login has ended: that is what the client should hear. */
 function reasonOf({ context }: Desk, error: unknown): unknown {
   try {
     context.principal();
     return error;
   } catch (ended) {
-    return ended instanceof AppError && ended.code === 'ACCOUNT_EXPIRED' ? ended : error;
+    return ended;
   }
 }
 

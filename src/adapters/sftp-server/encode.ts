@@ -1,6 +1,6 @@
 // SFTP version 3 on the wire, the way out: answers as bytes (draft-ietf-secsh-filexfer-02 §7).
 
-import { errorCodes, type AppError, type SftpStatus } from '../../core/errors.ts';
+import { errorCodes, type AppError, type ErrorCode, type SftpStatus } from '../../core/errors.ts';
 import { attributeFlag, packetType } from './codec.ts';
 
 const statusCode: Readonly<Record<SftpStatus, number>> = {
@@ -51,10 +51,11 @@ export const encodeFailure = (id: number, failure: AppError): Buffer =>
   encodeStatus(id, failure.status, textOf(failure));
 
 /** Details are for the log, but for those that say what somebody has to do. */
+const told: readonly ErrorCode[] = ['QUOTA_REACHED', 'ACCOUNT_EXPIRED', 'LOGIN_ENDED'];
+
 const textOf = ({ code, detail }: AppError): string => {
   const { text } = errorCodes[code];
-  const isTold = code === 'QUOTA_REACHED' || code === 'ACCOUNT_EXPIRED';
-  return isTold && detail !== undefined ? `${text} (${detail})` : text;
+  return told.includes(code) && detail !== undefined ? `${text} (${detail})` : text;
 };
 
 /** Attributes as fields for `encode`. */

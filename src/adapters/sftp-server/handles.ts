@@ -224,8 +224,8 @@ export function createHandles(maximum: number, budget?: Budget): Handles {
     },
     removeWhere: (isOver) => {
       const over = [...open].filter(([, handle]) => isOver(handle));
-      for (const [id] of over) open.delete(id);
-      return over.map(([, handle]) => handle);
+      // Asking may have taken some away already: each is handed out once, since whoever gets it closes it.
+      return over.filter(([id]) => open.delete(id)).map(([, handle]) => handle);
     },
     all: () => [...open.values()],
     reserve: () => {

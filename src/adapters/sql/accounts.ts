@@ -1,9 +1,16 @@
 // Who may log in, from the stores (port Accounts). Expired, disabled, removed and the wrong network are decided in one place,
 // `closed`, so that no way in forgets one of them. Too many wrong passwords are the SFTP server's to refuse (port PenaltyStore).
 
+import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { isInside } from '../../core/networks.ts';
-import type { Accounts, LoginRefusal, Principal, ProjectView } from '../../flow/ports/accounts.ts';
+import type {
+  Accounts,
+  Ended,
+  LoginRefusal,
+  Principal,
+  ProjectView,
+} from '../../flow/ports/accounts.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Member, Members, Passwords, Projects } from '../../flow/ports/directory.ts';
 import type { AuditLog } from './audit.ts';
@@ -32,10 +39,10 @@ export function createAccounts(tools: AccountsTools): Accounts {
   return {
     verifyPassword: async (name, password, address) => {
       const member = await members.find(name);
-      const mayTry = open(member, address) && member.passwordHash !== null;
-      const hash = mayTry ? (member.passwordHash ?? undefined) : undefined;
+      const hash = open(member, address) ? (member.passwordHash ?? undefined) : undefined;
       const matches = await tools.passwords.verify(hash, password);
-      return mayTry && matches ? memberPrincipal(tools, member) : undefined;
+      if (member === undefined || hash === undefined || !matches) return undefined;
+      return memberPrincipal(tools, member, openedByPassword(hash));
     },
     findByKey: async (name, blob, address) => {
       const wanted = Buffer.from(blob).toString('base64');
@@ -43,12 +50,19 @@ export function createAccounts(tools: AccountsTools): Accounts {
       if (member === undefined) return findPartner(tools, name, wanted, address);
       const key = member.keys.find((one) => one.blob === wanted);
       if (!open(member, address) || key === undefined) return undefined;
-      return isFrom(key.sources ?? [], address) ? memberPrincipal(tools, member) : undefined;
+      if (!isFrom(key.sources ?? [], address)) return undefined;
+      return memberPrincipal(tools, member, openedByKey(wanted));
     },
     current: async (principal, address) => {
-      if (principal.kind === 'partner') return partnerPrincipal(tools, principal.name);
+      if (principal.kind === 'partner') return currentPartner(tools, principal, address);
       const member = await members.get(principal.id);
-      return open(member, address) ? memberPrincipal(tools, member) : undefined;
+      const reason = closed(member, address, clock.now());
+      if (member === undefined || reason === 'unknown-user') return ended('removed');
+      if (reason === 'expired') {
+        return { kind: 'ended', reason, expiresAt: member.expiresAt ?? clock.now() };
+      }
+      const shut = reason ?? isShut(member, principal.openedBy, address);
+      return shut === undefined ? memberPrincipal(tools, member, principal.openedBy) : ended(shut);
     },
     version: versionOf(tools),
     recordLogin: (entry) => recordLogin(tools, entry),
@@ -62,6 +76,29 @@ export function createAccounts(tools: AccountsTools): Accounts {
         }),
       ),
   };
+}
+
+const ended = (reason: Exclude<Ended['reason'], 'expired'>): Ended => ({ kind: 'ended', reason });
+
+/** `openedBy` of a principal: the key itself, or a digest of what is stored of the password. */
+const openedByKey = (blob: string): string => `key ${blob}`;
+const openedByPassword = (hash: string): string =>
+  `password ${createHash('sha256').update(hash).digest('base64')}`;
+
+/** Why what opened a session would not open one now; undefined when it would. */
+function isShut(
+  { keys, passwordHash }: Member,
+  openedBy: string | undefined,
+  address: string,
+): 'key' | 'password' | 'network' | undefined {
+  if (openedBy === undefined) return undefined;
+  if (openedBy.startsWith('password ')) {
+    const isSame = passwordHash !== null && openedByPassword(passwordHash) === openedBy;
+    return isSame ? undefined : 'password';
+  }
+  const key = keys.find(({ blob }) => openedByKey(blob) === openedBy);
+  if (key === undefined) return 'key';
+  return isFrom(key.sources ?? [], address) ? undefined : 'network';
 }
 
 const isFrom = (sources: readonly string[], address: string): boolean =>
@@ -106,10 +143,15 @@ async function views(
     );
 }
 
-async function memberPrincipal(tools: AccountsTools, member: Member): Promise<Principal> {
+async function memberPrincipal(
+  tools: AccountsTools,
+  member: Member,
+  openedBy: string | undefined,
+): Promise<Principal> {
   const projects = await views(tools, ({ name }) => member.projects.includes(name));
   const { id, name, quotaBytes, expiresAt } = member;
-  return Object.freeze({ kind: 'member', id, name, projects, quotaBytes, expiresAt });
+  const opened = openedBy === undefined ? {} : { openedBy };
+  return Object.freeze({ kind: 'member', id, name, projects, quotaBytes, expiresAt, ...opened });
 }
 
 async function findPartner(
@@ -118,34 +160,34 @@ async function findPartner(
   blob: string,
   address: string,
 ): Promise<Principal | undefined> {
-  const key = await tools.db
-    .selectFrom('partner_key')
-    .select('sources')
-    .where('partner', '=', code)
-    .where('blob', '=', blob)
-    .executeTakeFirst();
-  if (key === undefined || !isFrom(networksOf(key.sources), address)) return undefined;
-  return partnerPrincipal(tools, code);
+  const opened = openedByKey(blob);
+  const now = await currentPartner(tools, { name: code, openedBy: opened }, address);
+  return now.kind === 'ended' ? undefined : now;
 }
 
-/** Undefined when its last key is gone or the partner was removed. `partner accept` may come before `partner add`. */
-async function partnerPrincipal(
+/** Ended when its key is gone or the partner was removed. `partner accept` may come before `partner add`. */
+async function currentPartner(
   tools: AccountsTools,
-  code: string,
-): Promise<Principal | undefined> {
-  const key = await tools.db
+  { name: code, openedBy }: Pick<Principal, 'name' | 'openedBy'>,
+  address: string,
+): Promise<Principal | Ended> {
+  const keys = await tools.db
     .selectFrom('partner_key')
-    .select('id')
+    .select(['blob', 'sources'])
     .where('partner', '=', code)
-    .executeTakeFirst();
+    .execute();
   const row = await tools.db
     .selectFrom('partner')
     .select('state')
     .where('code', '=', code)
     .executeTakeFirst();
-  if (key === undefined || row?.state === 'removed') return undefined;
+  if (row?.state === 'removed') return ended('removed');
+  const key = keys.find(({ blob }) => openedByKey(blob) === openedBy);
+  if (key === undefined) return ended('key');
+  if (!isFrom(networksOf(key.sources), address)) return ended('network');
   const projects = await views(tools, ({ partners }) => partners.includes(code));
-  return Object.freeze({ kind: 'partner', id: code, name: code, projects });
+  const opened = openedByKey(key.blob);
+  return Object.freeze({ kind: 'partner', id: code, name: code, projects, openedBy: opened });
 }
 
 async function recordLogin(

@@ -10,7 +10,10 @@ export interface ProjectView {
 }
 
 /** Somebody who is logged in. Frozen: ask `current` again for what changed since. */
-export type Principal =
+export type Principal = {
+  /** What opened the session, for `current`, which says when it would not open another one. */
+  readonly openedBy?: string;
+} & (
   | {
       readonly kind: 'member';
       readonly id: string;
@@ -28,7 +31,14 @@ export type Principal =
       /** The partner's site code; also its user name. */
       readonly name: string;
       readonly projects: readonly ProjectView[];
-    };
+    }
+);
+
+/** Why somebody who is logged in may not go on. */
+export type Ended = { readonly kind: 'ended' } & (
+  | { readonly reason: 'expired'; readonly expiresAt: number }
+  | { readonly reason: 'removed' | 'disabled' | 'network' | 'key' | 'password' }
+);
 
 /** Why a login was refused, for the audit alone: the client hears the same in each case. */
 export type LoginRefusal =
@@ -62,8 +72,8 @@ export interface Accounts {
   verifyPassword(name: string, password: string, address: string): Promise<Principal | undefined>;
   /** Who may log in with this key: `blob` is the key in SSH wire form (RFC 4253 §6.6). Says nothing about a signature. */
   findByKey(name: string, blob: Uint8Array, address: string): Promise<Principal | undefined>;
-  /** As it is now; undefined once disabled, removed, expired, or not to be used from there any more. */
-  current(principal: Principal, address: string): Promise<Principal | undefined>;
+  /** As it is now, or why what opened the session would not open it again from there. */
+  current(principal: Principal, address: string): Promise<Principal | Ended>;
   /** Grows whenever any process changed accounts or projects; cheap enough for every second. */
   version(): number;
   /** For the audit: one entry a login or a refusal. */
