@@ -47,7 +47,9 @@ export function printTable(
     return;
   }
   const all = [heads, ...rows.map((row) => row.map(visible))];
-  const widths = heads.map((_, i) => Math.max(...all.map((row) => (row[i] ?? '').length)));
+  const widths = heads.map((_, i) =>
+    all.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), 0),
+  );
   for (const row of all) {
     print(
       row

@@ -91,11 +91,11 @@ async function scanProject(
     }
     const known = memory.folders.get(path);
     if (known?.modifiedMs === facts.modifiedMs) {
-      queue.push(...known.subfolders);
+      for (const subfolder of known.subfolders) queue.push(subfolder);
       continue;
     }
     const found = await listFolder(parts, root, path);
-    queue.push(...found.subfolders);
+    for (const subfolder of found.subfolders) queue.push(subfolder);
     strangers += await judge(parts, place, root, found.files);
     const isQuiet = parts.clock.now() - facts.modifiedMs > clockGrainMs;
     if (isQuiet && !found.hasYoung) {
@@ -147,13 +147,14 @@ async function judge(
   if (files.length === 0) return 0;
   const { unknown, owed } = await parts.outgoing.compare(place, files);
   if (owed > 0) parts.log.warn({ partner: place.partner, files: owed }, 'deliveries were missing');
+  const devices = new Map(files.map((file) => [file.path, file.device]));
   let strangers = 0;
   for (const file of unknown) {
     if (/^gpg-[^/]*\//i.test(file.path)) {
       strangers += 1;
       continue;
     }
-    const device = files.find((other) => other.path === file.path)?.device;
+    const device = devices.get(file.path);
     if (device === undefined) throw new AppError('INTERNAL', { detail: 'a file nobody asked for' });
     const { sizeBytes, modifiedMs, inode } = file;
     await parts.uploads.adoptDirect({

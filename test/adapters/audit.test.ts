@@ -181,6 +181,12 @@ void t.test(
   },
 );
 
+void t.test('a seal of as many characters and more bytes is a fault like others', async (t) => {
+  const made = await trail(t);
+  made.sql(`update audit_head set mac = 'é' || substr(mac, 2)`);
+  t.match(await made.fault(), { seq: 10 });
+});
+
 void t.test('a missing or foreign anchor is told, and not made anew in silence', async (t) => {
   const made = await trail(t);
   const line = await readFile(made.anchorPath, 'utf8');

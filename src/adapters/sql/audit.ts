@@ -6,6 +6,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
+import { oneOf } from './kysely.ts';
 import { insertRow, prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
@@ -123,10 +124,11 @@ export class AuditLog {
 
   async list(
     db: Kysely<Database>,
-    filter: { readonly object?: string; readonly limit?: number } = {},
+    filter: { readonly object?: string | readonly string[]; readonly limit?: number } = {},
   ): Promise<readonly AuditRow[]> {
     let query = db.selectFrom('audit').selectAll().orderBy('seq', 'desc');
-    if (filter.object !== undefined) query = query.where('object', '=', filter.object);
+    const { object } = filter;
+    if (object !== undefined) query = query.where('object', 'in', oneOf([object].flat()));
     if (filter.limit !== undefined) query = query.limit(filter.limit);
     const rows = await query.execute();
     return rows.reverse().map(({ hash: _, detail, ...row }) => ({
@@ -242,8 +244,10 @@ export class AuditLog {
   }
 }
 
-const isSame = (a: string, b: string): boolean =>
-  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+function isSame(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
 
 const missing = (last: AuditHead): AuditFault => ({
   seq: last.seq + 1,

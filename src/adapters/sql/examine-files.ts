@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import type { InstancePaths } from '../../core/instance.ts';
+import { sharedFolder } from '../../core/tree.ts';
 import type { Finding } from '../../flow/ports/directory.ts';
 import type { Database } from './schema.ts';
 
@@ -109,7 +110,7 @@ async function lookAtOutputs({ db, paths, site }: ExamineParts, tell: Tell): Pro
     .where('job.output', 'is not', null)
     .stream(500);
   for await (const { id, state, partner, output, outputBytes, name } of rows) {
-    const shared = `ji_${name}/club_house/From_${site}_To_${partner}`;
+    const shared = sharedFolder(name, site, partner);
     const size = await sizeOf(join(paths.tree, shared, output ?? ''));
     if (size === undefined) tell(state === 'published' ? 'published-gone' : 'delivered-gone', id);
     else if (state === 'published' && size !== outputBytes) tell('published-other', id);
@@ -138,7 +139,7 @@ async function lookForStrangers({ db, paths, site }: ExamineParts, tell: Tell): 
     .select(['project.id', 'project.name', 'project_partner.partner'])
     .execute();
   for (const { id, name, partner } of places) {
-    const folder = join(paths.tree, `ji_${name}`, 'club_house', `From_${site}_To_${partner}`);
+    const folder = join(paths.tree, sharedFolder(name, site, partner));
     const sealed = (await filesBelow(folder)).filter((path) => /^gpg-[^/]*\//i.test(path));
     for (let at = 0; at < sealed.length; at += 500) {
       const batch = sealed.slice(at, at + 500);
@@ -185,13 +186,15 @@ function ifMissing(cause: NodeJS.ErrnoException): [] {
   throw new AppError('STORAGE_FAILED', { cause, detail });
 }
 
-async function filesBelow(folder: string, within = ''): Promise<string[]> {
-  const entries = await readdir(join(folder, within), { withFileTypes: true }).catch(ifMissing);
+async function filesBelow(folder: string): Promise<readonly string[]> {
   const found: string[] = [];
-  for (const entry of entries) {
-    const path = within === '' ? entry.name : `${within}/${entry.name}`;
-    if (entry.isDirectory()) found.push(...(await filesBelow(folder, path)));
-    else if (entry.isFile()) found.push(path);
+  const within = [''];
+  for (let at = within.pop(); at !== undefined; at = within.pop()) {
+    const entries = await readdir(join(folder, at), { withFileTypes: true }).catch(ifMissing);
+    for (const entry of entries) {
+      if (entry.isDirectory()) within.push(`${at}${entry.name}/`);
+      else if (entry.isFile()) found.push(`${at}${entry.name}`);
+    }
   }
   return found;
 }

@@ -6,3 +6,7 @@ import { createRequire } from 'node:module';
 const load = createRequire(import.meta.url) as (name: 'kysely') => typeof import('kysely');
 
 export const { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver, sql } = load('kysely');
+
+/** For `in`: all of them as one parameter, where they may be more than a statement takes. */
+export const oneOf = (values: readonly string[]) =>
+  sql<string>`(select value from json_each(${JSON.stringify(values)}))`;

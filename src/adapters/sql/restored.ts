@@ -3,6 +3,7 @@
 // published or delivered a second time, and what is owed work goes on.
 
 import type { Kysely, Transaction } from 'kysely';
+import { sharedFolder } from '../../core/tree.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { AuditLog } from './audit.ts';
 import { rankOf } from './moves.ts';
@@ -112,7 +113,7 @@ async function fitDeliveries(
 }
 
 const outgoing = (project: string, site: string, partner: string, path: string): string =>
-  `ji_${project}/club_house/From_${site}_To_${partner}/${path}`;
+  `${sharedFolder(project, site, partner)}/${path}`;
 
 /** What is published must be there until it is delivered; what is not is made anew, or told. */
 async function fitPublished(tools: RestoreTools, trx: Transaction<Database>): Promise<Restored> {

@@ -5,7 +5,7 @@ import type { Kysely } from 'kysely';
 import type { AuditLog, AuditRow } from './audit.ts';
 import { deliveryOf } from './delivery-of.ts';
 import type { JobDelivery } from '../../flow/ports/jobs.ts';
-import { sql } from './kysely.ts';
+import { oneOf, sql } from './kysely.ts';
 import type { Database } from './schema.ts';
 
 export interface Trace {
@@ -43,9 +43,41 @@ export async function traceFile(
   audit: AuditLog,
   file: string,
 ): Promise<Trace> {
+  const ids = await matching(db, file);
+  const uploads = await db
+    .selectFrom('upload')
+    .select(['id', 'path', 'generation', 'sizeBytes as bytes', 'sha256', 'createdAt'])
+    .select('rawRemovedAt')
+    .where('id', 'in', oneOf(ids))
+    .orderBy('path')
+    .orderBy('generation')
+    .execute();
+  const records = await db
+    .selectFrom('job')
+    .select(['id', 'uploadId', 'partner', 'state', 'reason', 'output', 'publishedAt'])
+    .select(['deliveredAt', 'projectId', 'outputSha256'])
+    .where('uploadId', 'in', oneOf(ids))
+    .orderBy('createdAt')
+    .orderBy('partner')
+    .execute();
+  const deliveries: (JobDelivery & { readonly jobId: string })[] = [];
+  for (const record of records) {
+    const delivery = await deliveryOf(db, record);
+    if (delivery !== null) deliveries.push({ jobId: record.id, ...delivery });
+  }
+  const jobIds = records.map(({ id }) => id);
+  return {
+    uploads: uploads.map((row) => ({ ...row, path: `/home/${row.path}` })),
+    jobs: records.map(({ projectId: _project, outputSha256: _sha256, ...job }) => job),
+    deliveries,
+    entries: await entriesOf(db, audit, ids, jobIds),
+  };
+}
+
+async function matching(db: Kysely<Database>, file: string): Promise<readonly string[]> {
   const path = file.replace(/^\/home\//, '').replace(/^\/+/, '');
   const ending = `%/${path.replace(/[\\%_]/g, '\\$&')}`;
-  const matches = await db
+  const rows = await db
     .selectFrom('job')
     .innerJoin('upload', 'upload.id', 'job.uploadId')
     .select('upload.id')
@@ -62,49 +94,20 @@ export async function traceFile(
       ]),
     )
     .execute();
-  const ids = matches.map((row) => row.id);
-  if (ids.length === 0) return { uploads: [], jobs: [], deliveries: [], entries: [] };
-  const uploads = await db
-    .selectFrom('upload')
-    .select(['id', 'path', 'generation', 'sizeBytes as bytes', 'sha256', 'createdAt'])
-    .select('rawRemovedAt')
-    .where('id', 'in', ids)
-    .orderBy('path')
-    .orderBy('generation')
-    .execute();
-  const jobs = await db
-    .selectFrom('job')
-    .select(['id', 'uploadId', 'partner', 'state', 'reason', 'output', 'publishedAt'])
-    .select('deliveredAt')
-    .where('uploadId', 'in', ids)
-    .orderBy('createdAt')
-    .orderBy('partner')
-    .execute();
-  const records = await db
-    .selectFrom('job')
-    .select(['id', 'projectId', 'partner', 'output', 'outputSha256'])
-    .where('uploadId', 'in', ids)
-    .orderBy('createdAt')
-    .orderBy('partner')
-    .execute();
-  const arrivals: (JobDelivery & { readonly jobId: string })[] = [];
-  for (const record of records) {
-    const delivery = await deliveryOf(db, record);
-    if (delivery !== null) arrivals.push({ jobId: record.id, ...delivery });
-  }
-  const jobIds = jobs.map((job) => job.id);
+  return rows.map(({ id }) => id);
+}
+
+async function entriesOf(
+  db: Kysely<Database>,
+  audit: AuditLog,
+  uploadIds: readonly string[],
+  jobIds: readonly string[],
+): Promise<readonly AuditRow[]> {
   const deliveries = await db
     .selectFrom('delivery')
     .select('id')
-    .where('jobId', 'in', jobIds)
+    .where('jobId', 'in', oneOf(jobIds))
     .execute();
-  const objects = [...ids, ...jobIds, ...deliveries.map((row) => row.id)];
-  const entries: AuditRow[] = [];
-  for (const object of objects) entries.push(...(await audit.list(db, { object })));
-  return {
-    uploads: uploads.map((row) => ({ ...row, path: `/home/${row.path}` })),
-    jobs,
-    deliveries: arrivals,
-    entries: entries.sort((a, b) => a.seq - b.seq),
-  };
+  const object = [...uploadIds, ...jobIds, ...deliveries.map(({ id }) => id)];
+  return await audit.list(db, { object });
 }
