@@ -196,23 +196,27 @@ void t.test('a live session sees a project come and go', async (t) => {
   return undefined;
 });
 
+/** What the server offers to a client that greets so. */
+const offerTo = (software: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = createConnection({ host: '127.0.0.1', port }, () =>
+      socket.write(`SSH-2.0-${software}\r\n`),
+    );
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (text.includes('none,') || text.includes('none\0')) {
+        socket.destroy();
+        resolve(text);
+      }
+    });
+    socket.on('error', reject);
+  });
+
 void t.test(
   'the offer is modern: no SHA-1, no NIST curves, no MAC but etm, no compression',
   async (t) => {
-    const offer = await new Promise<string>((resolve, reject) => {
-      const socket = createConnection({ host: '127.0.0.1', port }, () =>
-        socket.write('SSH-2.0-test\r\n'),
-      );
-      let text = '';
-      socket.on('data', (chunk) => {
-        text += chunk.toString('latin1');
-        if (text.includes('none,') || text.includes('none\0')) {
-          socket.destroy();
-          resolve(text);
-        }
-      });
-      socket.on('error', reject);
-    });
+    const offer = await offerTo('test');
     for (const name of [
       'curve25519-sha256',
       'ssh-ed25519',
@@ -226,6 +230,24 @@ void t.test(
     t.notMatch(offer, /nistp|sha1|ssh-rsa|ssh-dss|zlib|cbc|md5|hmac-sha2-(?:256|512)(?!-etm)/);
   },
 );
+
+void t.test('a libssh2 that knows no etm MAC is offered SHA-2 ones, and nobody else', async (t) => {
+  const plain = /hmac-sha2-256,hmac-sha2-512/;
+  for (const software of ['libssh2_1.10.0', 'libssh2_1.8.0-20190401', 'libssh2_0.18']) {
+    const offer = await offerTo(software);
+    t.match(offer, plain, software);
+    t.match(offer, /hmac-sha2-256-etm@openssh\.com/);
+    t.notMatch(offer, /nistp|sha1|ssh-rsa|ssh-dss|zlib|cbc|md5|ripemd/);
+  }
+  const others = [
+    'libssh2_1.11.0',
+    'libssh2_1.100',
+    'xlibssh2_1.10.0',
+    'OpenSSH_9.2',
+    'libssh_0.10',
+  ];
+  for (const software of others) t.notMatch(await offerTo(software), plain, software);
+});
 
 void t.test(
   'strangers leave after the grace time, and garbage ends its own connection',

@@ -35,3 +35,16 @@ export const algorithms = {
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
   compress: ['none'],
 } as unknown as NonNullable<ServerConfig['algorithms']>;
+
+/**
+ * For clients whose greeting says libssh2 before 1.11 (curl of Debian 12): they know neither GCM nor an encrypt-then-MAC
+ * one. Behind CTR the older order is sound (SHA-2, and no strict exchange that a lost packet could cheat); the greeting is a
+ * part of what the exchange signs (RFC 4253 §8), so nobody on the way can talk another client into these.
+ */
+export const macsOfOldClients: readonly string[] = [
+  ...['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
+  ...['hmac-sha2-256', 'hmac-sha2-512'],
+];
+
+export const isOldClient = (software: string): boolean =>
+  /^libssh2_(?:0|1\.(?:\d|10))(?:\.|_|$)/.test(software);

@@ -1,11 +1,8 @@
 // The SFTP server: a socket of our own in front of ssh2 (so that delays, limits and corking are ours), the connections,
 // and the watch on accounts that ends or renews live sessions.
 
-import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import ssh2 from 'ssh2';
-import type { ClientInfo, Connection } from 'ssh2';
-import { AppError } from '../../core/errors.ts';
+import type { Connection } from 'ssh2';
 import { createLocks } from '../../core/locks.ts';
 import { isInside } from '../../core/networks.ts';
 import type { Accounts } from '../../flow/ports/accounts.ts';
@@ -13,7 +10,6 @@ import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { PenaltyStore } from '../../flow/ports/penalties.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
-import { algorithms } from './algorithms.ts';
 import { LiveConnection, type ConnectionParts } from './connection.ts';
 import { createReceiptSigner, type ReceiptSigner } from './delivery-receipts.ts';
 import { createDoor, sourceOf, type Stranger } from './door.ts';
@@ -22,6 +18,7 @@ import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
 import { createRefusals } from './refusals.ts';
 import { shareReads, type SharedSocket } from './shared-socket.ts';
+import { createSsh, listenOn, readHostKeys } from './ssh-layer.ts';
 import { asFailure } from './status.ts';
 
 export interface SftpServerParts {
@@ -69,15 +66,14 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const open = async (): Promise<{ readonly port: number }> => {
     await penalties.reload();
     const hostKeys = await readHostKeys(config.hostKeys);
-    const ssh = createSsh(hostKeys, log);
-    signReceipt = createReceiptSigner(hostKeys);
-    ssh.on('connection', (client: Connection, { ip, port }: ClientInfo) => {
+    const ssh = createSsh(hostKeys, log, (client, { ip, port }) => {
       const socket = [...live.keys()].find(
         ({ remoteAddress, remotePort }) => remoteAddress === ip && remotePort === port,
       );
       if (socket === undefined) client.end();
       else begin(client, socket);
     });
+    signReceipt = createReceiptSigner(hostKeys);
     const listening = createServer({ pauseOnConnect: true }, (accepted) => {
       const shared = shareReads(accepted);
       const { socket } = shared;
@@ -208,57 +204,6 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
 }
 
 const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
-
-const readHostKeys = (hostKeys: readonly string[]): Promise<readonly string[]> =>
-  Promise.all(
-    hostKeys.map(async (key) => {
-      if (key.includes('PRIVATE KEY')) return key;
-      return readFile(key, 'utf8').catch(() => {
-        throw new AppError('CONFIG_INVALID', {
-          detail: 'a host key cannot be read; restore it from a backup',
-        });
-      });
-    }),
-  );
-
-function createSsh(hostKeys: readonly string[], log: Log): ssh2.Server {
-  let ssh: ssh2.Server;
-  try {
-    ssh = new ssh2.Server({ hostKeys: [...hostKeys], algorithms, ident: 'Clubhouse' });
-  } catch {
-    throw new AppError('CONFIG_INVALID', { detail: 'a host key is not a usable private key' });
-  }
-  ssh.on('error', (error: unknown) => {
-    asFailure(error, log, 'listen');
-  });
-  return ssh;
-}
-
-function cannotListen(error: NodeJS.ErrnoException, where: string): AppError {
-  if (error.code === 'EADDRINUSE') {
-    return new AppError('BUSY', { detail: `another program listens on ${where} already` });
-  }
-  const why =
-    error.code === 'EACCES'
-      ? 'ports under 1024 are not for ordinary accounts'
-      : error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND'
-        ? 'this machine has no such address'
-        : (error.code ?? 'unknown');
-  return new AppError('CONFIG_INVALID', { detail: `cannot listen on ${where}: ${why}` });
-}
-
-function listenOn(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(cannotListen(error, `${host}:${port}`));
-    });
-    server.listen(port, host, () => {
-      server.removeAllListeners('error');
-      server.on('error', () => undefined);
-      resolve();
-    });
-  });
-}
 
 /** One look at a time: a slow database must not pile up looks. */
 function watchAccounts(

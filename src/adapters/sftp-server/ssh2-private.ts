@@ -47,6 +47,24 @@ interface InnerProtocol {
     readonly _lenBytes?: unknown;
   };
   readonly _packetRW?: { write?: Partial<InnerPacketWriter> };
+  _offer?: InnerOffer;
+}
+
+interface InnerList {
+  readonly array: readonly string[];
+}
+
+interface InnerLists {
+  readonly kex: InnerList;
+  readonly serverHostKey: InnerList;
+  readonly cs: Readonly<Record<'cipher' | 'mac' | 'compress' | 'lang', InnerList>>;
+  readonly sc: InnerLists['cs'];
+}
+
+/** What ssh2 offers in the exchange of keys, already put together; all connections of a server share one. */
+interface InnerOffer {
+  readonly lists: InnerLists;
+  readonly constructor: new (lists: object) => InnerOffer;
 }
 
 interface InnerChannel {
@@ -116,6 +134,31 @@ export function mayHold(client: Connection, memory: ArrayBufferLike): boolean {
   const packet = protocol?._decipher?._packet;
   if (protocol === undefined || packet === undefined || !('_kexinit' in protocol)) return true;
   return protocol._kexinit !== undefined || packet?.buffer === memory;
+}
+
+/**
+ * Offers these MACs on this connection alone. Called in 'connection', before ssh2 has sent its offer. False when ssh2 is not
+ * as we know it: then the offer stays the server's.
+ */
+export function offerMacs(client: Connection, macs: readonly string[]): boolean {
+  const protocol = protocolOf(client);
+  const offer = protocol?._offer;
+  if (protocol === undefined || offer?.lists?.cs?.mac === undefined) return false;
+  if (protocol._kexinit !== undefined) return false;
+  const { kex, serverHostKey, cs, sc } = offer.lists;
+  const way = (lists: InnerLists['cs']): object => ({
+    cipher: [...lists.cipher.array],
+    mac: [...macs],
+    compress: [...lists.compress.array],
+    lang: [...lists.lang.array],
+  });
+  protocol._offer = new offer.constructor({
+    kex: [...kex.array],
+    serverHostKey: [...serverHostKey.array],
+    cs: way(cs),
+    sc: way(sc),
+  });
+  return true;
 }
 
 const blockBytes = 16;
