@@ -1,7 +1,7 @@
 // `clubhouse backup` and `clubhouse restore`. Part of the composition root, see app.ts: in which order rows are copied, files
 // are taken, sealed and put down, and back again.
 
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { systemClock } from './adapters/clock.ts';
 import { Collection } from './adapters/backup/collect.ts';
@@ -21,6 +21,7 @@ import { migrations } from './adapters/sql/migrations.ts';
 import { fitRows, type Restored } from './adapters/sql/restored.ts';
 import { copyRows } from './adapters/sql/row-copy.ts';
 import { openSqlite } from './adapters/sql/sqlite.ts';
+import { syncFolder } from './adapters/whole-file.ts';
 import { anchorOf, type Base } from './app-base.ts';
 import { loadConfig } from './config.ts';
 import { AppError } from './core/errors.ts';
@@ -188,15 +189,6 @@ async function syncFolders(root: string): Promise<void> {
 }
 
 const unfinished = '.restoring';
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
 
 async function needEmpty(home: string): Promise<void> {
   const names = await readdir(home).catch((cause: NodeJS.ErrnoException) => {

@@ -9,7 +9,7 @@ import type { InstancePaths } from '../core/instance.ts';
 import type { InstanceFiles } from '../flow/ports/directory.ts';
 import { makeSshKey } from './keys.ts';
 import { makeMasterKey } from './secrets.ts';
-import { writeWhole } from './whole-file.ts';
+import { syncFolder, writeNew, writeWhole } from './whole-file.ts';
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
@@ -28,6 +28,7 @@ async function makeWithParents(path: string): Promise<void> {
     await makeWithParents(dirname(path));
     await mkdir(path, { mode: 0o700 });
   }
+  await syncFolder(dirname(path));
 }
 
 const makePrivate = (path: string): Promise<void> =>
@@ -73,7 +74,7 @@ export async function makeInstance(
     withPublic: true,
   });
   await writeFile(paths.knownHosts, '', { flag: 'a', mode: 0o600 });
-  await writeFile(paths.config, request.configText, { flag: 'wx', mode: 0o600 });
+  await writeNew(paths.config, request.configText);
 }
 
 /** `shipped`: the folder of the package's own profiles. */
@@ -87,6 +88,8 @@ export function createInstanceFiles(paths: InstancePaths, shipped: string): Inst
       const target = join(paths.removed, ownerId, `ji_${project}`);
       await makePrivate(dirname(target));
       await rename(from, (await exists(target)) ? `${target}-${randomName()}` : target);
+      // Under its old name it would be the next owner's of that name.
+      for (const folder of [dirname(target), dirname(from)]) await syncFolder(folder);
     },
     profileNames: async (where) => {
       const names = await readdir(folderOf[where]).catch(() => []);

@@ -1,11 +1,12 @@
 // SSH keys: makes the host's and the replicator's, reads those of members and partners.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { ParsedKey } from 'ssh2';
 import { AppError } from '../core/errors.ts';
 import type { SshKey, SshKeys } from '../flow/ports/directory.ts';
+import { writeNew } from './whole-file.ts';
 
 /** ssh2 and its crypto take time to load, which commands that read no key need not pay. */
 const ssh = (): (typeof import('ssh2'))['utils'] =>
@@ -53,10 +54,8 @@ export async function makeSshKey(
   options: { readonly comment: string; readonly withPublic: boolean },
 ): Promise<void> {
   const pair = makeWorkingPair(kind, options.comment);
-  await writeFile(path, pair.private, { flag: 'wx', mode: 0o600 });
-  if (options.withPublic) {
-    await writeFile(`${path}.pub`, `${pair.public}\n`, { flag: 'wx', mode: 0o600 });
-  }
+  await writeNew(path, pair.private);
+  if (options.withPublic) await writeNew(`${path}.pub`, `${pair.public}\n`);
 }
 
 /** The fingerprint of the key pair in a private key file. Throws CONFIG_INVALID. */

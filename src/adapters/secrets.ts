@@ -2,9 +2,10 @@
 // it with a label, so that a project's keys are lost with the project's id and nothing else has to be kept.
 
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { AppError } from '../core/errors.ts';
 import type { ProjectKeys } from '../flow/ports/processing.ts';
+import { writeNew } from './whole-file.ts';
 
 export interface Secrets {
   /** 32 bytes for one purpose. The same label gives the same bytes, for ever. */
@@ -14,7 +15,7 @@ export interface Secrets {
 
 /** Makes the file (0600); refuses to overwrite one, since everything sealed with it would be lost. */
 export async function makeMasterKey(path: string): Promise<void> {
-  await writeFile(path, `${randomBytes(32).toString('hex')}\n`, { flag: 'wx', mode: 0o600 });
+  await writeNew(path, `${randomBytes(32).toString('hex')}\n`);
 }
 
 export async function loadSecrets(path: string): Promise<Secrets> {

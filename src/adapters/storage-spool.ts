@@ -179,6 +179,8 @@ async function replaceByCopy(
         await check(fd);
         await copyOpen(at, fd, temporary);
       });
+      // Until somebody ends writing to it, it is all that is left of what was acknowledged.
+      await withOpen(temporary, (copy) => calls.fsync(copy));
       await calls.lutimes(temporary, facts.accessedMs / 1000, facts.modifiedMs / 1000);
     }
     await calls.rename(temporary, at);

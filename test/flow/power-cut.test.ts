@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import Database from 'better-sqlite3';
 import { sql } from '../../src/adapters/sql/kysely.ts';
-import { makeRig, place, rename, sha256, upload, type Rig } from '../support/fakes.ts';
+import { makeRig, openFor, place, rename, sha256, upload, type Rig } from '../support/fakes.ts';
 import { layOut, PowerCutDisk, type Luck, type Moment } from '../support/power-cut.ts';
 
 const outgoing = 'home/ji_brain/club_house/From_PUHSC_To_UMHS';
@@ -196,4 +196,23 @@ void t.test('the power goes at each step, and nothing that was acknowledged is l
     await rig.close();
   }
   t.ok(cuts.length > 40, `${cuts.length} cuts`);
+});
+
+void t.test('a file that is opened to add to it keeps what was acknowledged', async (t) => {
+  const rig = await makeRig({ isFast: true });
+  t.teardown(() => rig.close());
+  await upload(rig, '>plan.txt', 'no patient');
+  await rig.settle();
+  const disk = new PowerCutDisk(rig.folder, ['home', 'spool']);
+  const moments: Moment[] = [];
+  const stop = disk.watch(() => moments.push(disk.moment('no names'), disk.moment('all names')));
+  const handle = await openFor(rig, '>plan.txt');
+  stop();
+  t.ok(moments.length > 0, 'it got a copy of its own');
+  for (const [n, moment] of moments.entries()) {
+    const folder = join(rig.folder, `cut-${n}`);
+    layOut(moment, folder);
+    t.equal(fs.readFileSync(join(folder, outgoing, 'plan.txt'), 'utf8'), 'no patient');
+  }
+  await handle.end('close');
 });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { BackupManifest } from '../../flow/ports/backup.ts';
+import { syncFolder } from '../whole-file.ts';
 import { damaged } from './tar-read.ts';
 
 const manifestOf = z.strictObject({
@@ -76,20 +77,15 @@ const manifestName = (name: string): string => name.replace(/\.tar\.gpg$/, '.jso
 
 async function writeManifest(folder: string, manifest: BackupManifest): Promise<void> {
   const name = manifestName(manifest.name);
-  const temporary = join(folder, `.${name}.part`);
+  const [temporary, path] = [join(folder, `.${name}.part`), join(folder, name)];
   const text = Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`);
   try {
     await writeNew(temporary, [text]);
-    await rename(temporary, join(folder, name));
+    await rename(temporary, path);
+    await syncFolder(folder);
   } catch (error) {
-    await rm(temporary, { force: true });
+    for (const made of [temporary, path]) await rm(made, { force: true });
     throw error;
-  }
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
