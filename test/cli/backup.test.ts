@@ -2,7 +2,7 @@
 // under load: test/e2e/backup.test.ts.
 
 import { createHash } from 'node:crypto';
-import { mkdtemp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -316,6 +316,41 @@ void t.test(
       for await (const _ of new Collection({ paths, facts, rows, owed }).bytes());
     };
     await t.rejects(collect(), { code: 'ENAMETOOLONG' });
+  },
+);
+
+void t.test('what a job may have made and nobody can read ends the backup too', async (t) => {
+  const { home, folder } = it;
+  const key = join(folder, '..', 'it.asc');
+  const outputs = join(home, 'data/spool/outputs');
+  await rm(outputs, { recursive: true, force: true });
+  // A link to itself: root cannot read it either.
+  await symlink(outputs, outputs);
+  const done = await here(['backup', folder, '--encrypt-to', key, '--home', home]);
+  await rm(outputs);
+  t.match(done, { code: 1, out: '' });
+  t.equal(done.err.trim().split('\n').length, 1, done.err);
+  t.equal((await readdir(folder)).length, 2, 'no other backup lies there');
+  t.notOk(await isThere(join(home, 'data/spool/backup')));
+});
+
+void t.test(
+  'a disk that is not mounted gets no backup, a missing folder on one does',
+  async (t) => {
+    const { home, folder } = it;
+    const key = join(folder, '..', 'it.asc');
+    const disk = join(root, 'disk');
+    const backUp = (to: string) => here(['backup', to, '--encrypt-to', key, '--home', home]);
+    const refused = await backUp(join(disk, 'clubhouse'));
+    t.match(refused, { code: 1, err: /cannot be made: the one above it is not there/ });
+    t.match(refused.err, /is the disk mounted\?/);
+    t.notOk(await isThere(disk), 'nothing was made');
+    await mkdir(disk);
+    t.match(await backUp(join(disk, 'clubhouse')), { code: 0 });
+    t.equal((await readdir(join(disk, 'clubhouse'))).length, 2, 'the archive and its manifest');
+    t.equal((await stat(join(disk, 'clubhouse'))).mode & 0o777, 0o700);
+    await writeFile(join(root, 'file'), '');
+    t.match(await backUp(join(root, 'file', 'clubhouse')), { code: 1, err: /ENOTDIR/ });
   },
 );
 

@@ -1,6 +1,6 @@
 // `clubhouse doctor` on instances that are damaged, one way each: what it says, and how it ends.
 
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
@@ -42,6 +42,15 @@ const extra = (path: string) => async (): Promise<() => Promise<void>> => {
   await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
   await writeFile(path, 'x', { mode: 0o600 });
   return () => rm(path);
+};
+/** A link to itself in its place: nobody can read that, root neither. */
+const unreadable = (path: string) => async (): Promise<() => Promise<void>> => {
+  const back = await away(path)();
+  await symlink(path, path);
+  return async () => {
+    await rm(path);
+    await back();
+  };
 };
 const said = (statements: string, undo: string) => async (): Promise<() => Promise<void>> => {
   sql(statements);
@@ -120,6 +129,16 @@ const damages: Readonly<Record<string, Damage>> = {
     how: away(join(keys, 'host_rsa')),
     code: 1,
     told: /error +keys\/host_rsa/,
+  },
+  'an outgoing folder cannot be read': {
+    how: unreadable(outgoing),
+    code: 1,
+    told: /ok +database.*error +data: 1 folders cannot be read, .*\(ELOOP in brain for UMHS\)/s,
+  },
+  'a folder of the spool cannot be read': {
+    how: unreadable(join(home, 'data/spool/claims')),
+    code: 1,
+    told: /ok +database.*error +data: 1 folders cannot be read, .*\(ELOOP data\/spool\/claims\)/s,
   },
   'the end of the audit trail is cut off': {
     how: said(

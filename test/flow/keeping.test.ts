@@ -5,9 +5,19 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { SqlProjects } from '../../src/adapters/sql/projects.ts';
 import { SqlRecipients } from '../../src/adapters/sql/recipients.ts';
+import { AppError } from '../../src/core/errors.ts';
 import { createKeyWatch } from '../../src/flow/key-watch.ts';
 import type { Log } from '../../src/flow/ports/clock.ts';
-import { makeRig, openFor, place, seal, sha256, upload, type Rig } from '../support/fakes.ts';
+import {
+  makeRig,
+  openFor,
+  place,
+  remove,
+  seal,
+  sha256,
+  upload,
+  type Rig,
+} from '../support/fakes.ts';
 
 const day = 86_400_000;
 
@@ -76,6 +86,33 @@ void t.test('a legal hold keeps raw files and old publications until it ends', a
   ]);
 });
 
+void t.test(
+  'a member’s own removal under a legal hold is done, and told with its proof',
+  async (t) => {
+    const rig = await rigFor(t);
+    const projects = new SqlProjects(toolsOf(rig));
+    for (const name of ['before', 'meanwhile', 'young']) await upload(rig, `${name}.dcm`, name);
+    await rig.settle();
+    await remove(rig, 'before.dcm');
+    await projects.put('brain', { legalHold: { isOn: true, reason: 'inquiry 12' } });
+    await remove(rig, 'meanwhile.dcm');
+    await upload(rig, 'young.dcm', 'younger');
+    await remove(rig, 'young.dcm');
+    t.strictSame(await rawFiles(rig), []);
+    t.match(await rig.states(), { 'before.dcm': 'published', 'meanwhile.dcm': 'published' });
+    const told = (await rig.audit.list(rig.db)).filter(({ action }) => action === 'upload.removed');
+    t.strictSame(
+      told.map(({ actor, detail }) => ({ actor, ...detail })),
+      [
+        { actor: 'm-alice', bytes: 6, sha256: sha256('before') },
+        { actor: 'm-alice', bytes: 9, sha256: sha256('meanwhile'), legalHold: true },
+        // Nobody had hashed it yet.
+        { actor: 'm-alice', bytes: 7, legalHold: true },
+      ],
+    );
+  },
+);
+
 void t.test('what cannot be removed does not keep retention from what is behind it', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'first.dcm', 'abc');
@@ -110,6 +147,34 @@ void t.test('what cannot be removed does not keep retention from what is behind 
   t.strictSame(await rawFiles(rig), ['first.dcm']);
   await handle.end('close');
   rig.parts.gate.writers.clear();
+});
+
+void t.test('one raw file that cannot be removed does not end the sweep', async (t) => {
+  const rig = await rigFor(t);
+  for (const name of ['first', 'second', 'third']) {
+    await upload(rig, `${name}.dcm`, name);
+    await rig.settle();
+    rig.clock.advance(1000);
+  }
+  await markDelivered(rig);
+  const storage = rig.parts.storage as { removeFile: (path: string) => Promise<void> };
+  const removeFile = storage.removeFile.bind(storage);
+  const asked: string[] = [];
+  storage.removeFile = async (path) => {
+    asked.push(path);
+    if (path === place('first.dcm').path) throw new AppError('STORAGE_FAILED', { detail: 'EIO' });
+    await removeFile(path);
+  };
+  await upload(rig, 'new.dcm', 'new');
+  await afterRetention(rig);
+  t.strictSame(await rawFiles(rig), ['first.dcm', 'new.dcm']);
+  t.equal(asked.filter((path) => path === place('first.dcm').path).length, 2, 'tried each time');
+  t.equal((await removals(rig)).length, 2, 'nothing is noted of what is still there');
+  t.match(await rig.states(), { 'new.dcm': 'published' });
+  storage.removeFile = removeFile;
+  await afterRetention(rig);
+  t.strictSame(await rawFiles(rig), ['new.dcm']);
+  t.equal((await removals(rig)).length, 3);
 });
 
 void t.test('a raw file is told by its content where a restore gave it a new inode', async (t) => {

@@ -4,7 +4,6 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
-import { AppError } from '../../core/errors.ts';
 import type { InstancePaths } from '../../core/instance.ts';
 import { sharedFolder } from '../../core/tree.ts';
 import type { Finding } from '../../flow/ports/directory.ts';
@@ -20,7 +19,13 @@ export interface ExamineParts {
 }
 
 type Fault =
-  'published-gone' | 'published-other' | 'owed-gone' | 'delivered-gone' | 'stranger' | 'spool';
+  | 'published-gone'
+  | 'published-other'
+  | 'owed-gone'
+  | 'delivered-gone'
+  | 'stranger'
+  | 'spool'
+  | 'unreadable';
 
 const faults: Readonly<Record<Fault, { state: 'error' | 'warning'; check: string; text: string }>> =
   {
@@ -53,6 +58,11 @@ const faults: Readonly<Record<Fault, { state: 'error' | 'warning'; check: string
       state: 'warning',
       check: 'data/spool',
       text: 'belong to nothing; the next start of serve clears them away',
+    },
+    unreadable: {
+      state: 'error',
+      check: 'data',
+      text: 'folders cannot be read, so nobody knows what is in them; look at the disk and their owner',
     },
   };
 
@@ -140,7 +150,8 @@ async function lookForStrangers({ db, paths, site }: ExamineParts, tell: Tell): 
     .execute();
   for (const { id, name, partner } of places) {
     const folder = join(paths.tree, sharedFolder(name, site, partner));
-    const sealed = (await filesBelow(folder)).filter((path) => /^gpg-[^/]*\//i.test(path));
+    const unread = unreadable(tell, `in ${name} for ${partner}`);
+    const sealed = (await filesBelow(folder, unread)).filter((path) => /^gpg-[^/]*\//i.test(path));
     for (let at = 0; at < sealed.length; at += 500) {
       const batch = sealed.slice(at, at + 500);
       const known = await db
@@ -158,7 +169,9 @@ async function lookForStrangers({ db, paths, site }: ExamineParts, tell: Tell): 
 }
 
 async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<void> {
-  const claims = await namesIn(join(paths.spool, 'claims'));
+  const namesIn = (area: string): Promise<string[]> =>
+    readdir(join(paths.spool, area)).catch(unreadable(tell, `data/spool/${area}`));
+  const claims = await namesIn('claims');
   const live = await db
     .selectFrom('upload')
     .select('claim')
@@ -166,7 +179,7 @@ async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<voi
     .execute();
   const owned = new Set(live.map(({ claim }) => claim));
   for (const name of claims) if (!owned.has(name)) tell('spool', `claims/${name}`);
-  const outputs = await namesIn(join(paths.spool, 'outputs'));
+  const outputs = await namesIn('outputs');
   const working = await db
     .selectFrom('job')
     .select('id')
@@ -177,20 +190,22 @@ async function lookAtSpool({ db, paths }: ExamineParts, tell: Tell): Promise<voi
     if (!ids.has(name.split('.')[0] ?? '')) tell('spool', `outputs/${name}`);
 }
 
-const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(ifMissing);
-
 /** A folder that is not there has nothing in it; one that cannot be read must not look so. */
-function ifMissing(cause: NodeJS.ErrnoException): [] {
-  if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return [];
-  const detail = `a folder of data/ cannot be read: ${cause.code}`;
-  throw new AppError('STORAGE_FAILED', { cause, detail });
-}
+const unreadable =
+  (tell: Tell, where: string) =>
+  ({ code }: NodeJS.ErrnoException): [] => {
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') tell('unreadable', `${code ?? ''} ${where}`);
+    return [];
+  };
 
-async function filesBelow(folder: string): Promise<readonly string[]> {
+async function filesBelow(
+  folder: string,
+  unread: (cause: NodeJS.ErrnoException) => [],
+): Promise<readonly string[]> {
   const found: string[] = [];
   const within = [''];
   for (let at = within.pop(); at !== undefined; at = within.pop()) {
-    const entries = await readdir(join(folder, at), { withFileTypes: true }).catch(ifMissing);
+    const entries = await readdir(join(folder, at), { withFileTypes: true }).catch(unread);
     for (const entry of entries) {
       if (entry.isDirectory()) within.push(`${at}${entry.name}/`);
       else if (entry.isFile()) found.push(`${at}${entry.name}`);

@@ -159,8 +159,27 @@ async function withdraw(
     .set({ rawRemovedAt: now, settleAt: null, updatedAt: now, touchedAt: now })
     .where('id', '=', id)
     .execute();
-  await parts.audit.append(trx, { actor, action: 'upload.removed', object: id });
+  const detail = await removalDetail(trx, upload);
+  await parts.audit.append(trx, { actor, action: 'upload.removed', object: id, detail });
 }
+
+/** What is known of bytes that are no more. A legal hold stops retention, not a member: then the trail is what is left. */
+async function removalDetail(
+  trx: Transaction<Database>,
+  { projectId, sha256, sizeBytes: bytes }: UploadRecord,
+): Promise<Readonly<Record<string, unknown>>> {
+  const [held] = await heldProject(trx, { projectId });
+  const isHeld = held === undefined ? {} : { legalHold: true };
+  return { bytes, ...(sha256 === null ? {} : { sha256 }), ...isHeld };
+}
+
+const heldProject = prepared<{ projectId: string }, { id: string }>((db, value) =>
+  db
+    .selectFrom('project')
+    .select('id')
+    .where('id', '=', value('projectId'))
+    .where('holdReason', 'is not', null),
+);
 
 const stopDelivery = (trx: Transaction<Database>, jobId: string, now: number): Promise<unknown> =>
   trx
