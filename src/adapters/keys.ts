@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { ParsedKey } from 'ssh2';
 import { AppError } from '../core/errors.ts';
+import { readSecurityKey } from '../core/security-key.ts';
 import type { SshKey, SshKeys } from '../flow/ports/directory.ts';
 import { writeNew } from './whole-file.ts';
 
@@ -85,20 +86,40 @@ function parsePublicKey(text: string): SshKey {
     throw refuse('the file holds several keys; give one at a time');
   const line = isRfc4716 ? oneLine(lines) : (lines[0] ?? '');
   const { rest, sources } = optionsOf(line);
-  const key = only(ssh().parseKey(rest));
-  if (key === undefined) throw refuse('this is not an SSH public key');
-  const blob = key.getPublicSSH();
-  if (key.type === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');
-  if (key.type === 'ssh-rsa' && rsaBits(blob) < 2048) {
+  const { algorithm, blob, comment } = tokenOf(rest) ?? keyOf(rest);
+  if (algorithm === 'ssh-dss') throw refuse('DSA keys are too weak; make an ed25519 key');
+  if (algorithm === 'ssh-rsa' && rsaBits(blob) < 2048) {
     throw refuse('RSA keys under 2048 bits are too weak; make an ed25519 key');
   }
   return {
     fingerprint: fingerprintOf(blob),
-    algorithm: key.type,
+    algorithm,
     blob: blob.toString('base64'),
-    comment: key.comment ?? '',
+    comment,
     ...(sources === undefined ? {} : { sources }),
   };
+}
+
+interface PublicKey {
+  readonly algorithm: string;
+  readonly blob: Buffer;
+  readonly comment: string;
+}
+
+function keyOf(line: string): PublicKey {
+  const key = only(ssh().parseKey(line));
+  if (key === undefined) throw refuse('this is not an SSH public key');
+  return { algorithm: key.type, blob: key.getPublicSSH(), comment: key.comment ?? '' };
+}
+
+/** A key in a security token, which ssh2 does not know; undefined for any other. */
+function tokenOf(line: string): PublicKey | undefined {
+  const [algorithm = '', text = '', ...comment] = line.split(/\s+/);
+  if (!algorithm.startsWith('sk-')) return undefined;
+  const blob = Buffer.from(text, 'base64');
+  const key = readSecurityKey(blob);
+  if (key?.kind !== algorithm) throw refuse('this is not an SSH public key of a security token');
+  return { algorithm, blob, comment: comment.join(' ') };
 }
 
 /**

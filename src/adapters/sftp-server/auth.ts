@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';
 import type { AuthContext, KeyboardAuthContext, ParsedKey, PublicKeyAuthContext } from 'ssh2';
 import type { Locks } from '../../core/locks.ts';
+import { isSignedByToken, readSecurityKey, securityKeyKinds } from '../../core/security-key.ts';
 import type { Accounts, LoginRefusal, Principal } from '../../flow/ports/accounts.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 import type { Penalties } from './penalties.ts';
@@ -27,6 +28,7 @@ const keyKinds: readonly string[] = [
   'ecdsa-sha2-nistp256',
   'ecdsa-sha2-nistp384',
   'ecdsa-sha2-nistp521',
+  ...securityKeyKinds,
 ];
 
 export interface AuthParts {
@@ -220,6 +222,11 @@ export function isSigned(attempt: PublicKeyAuthContext): boolean {
   if (!isUsableKey(attempt)) return false;
   if (blob === undefined || signature === undefined) return false;
   if (blob.length === 0 || signature.length === 0) return false;
+  // ssh2 does not know these, and hands on what it was sent.
+  const token = readSecurityKey(key.data);
+  if (token !== undefined) {
+    return token.kind === key.algo && isSignedByToken(token, blob, signature);
+  }
   const parsed: ParsedKey | Error | (ParsedKey | Error)[] = ssh2.utils.parseKey(key.data);
   if (Array.isArray(parsed) || parsed instanceof Error) return false;
   if (parsed.type !== key.algo) return false;
