@@ -146,6 +146,13 @@ void t.test('a restored instance is the one that was backed up', async (t) => {
   t.notMatch(manifest, /brain/, 'the manifest tells nothing of what is inside');
 });
 
+void t.test('a backup that was decrypted elsewhere is restored from standard input', async (t) => {
+  const target = join(root, 'from-standard-input');
+  const done = await binaryRun(['restore', '-', '--home', target], await it.plain());
+  t.match(done, { code: 0, out: /^Restored PUHSC / }, done.err);
+  t.match(await here(['project', 'list', '--home', target]), { code: 0, out: /brain/ });
+});
+
 void t.test('tar reads a backup too, without Clubhouse', { skip: missing('tar') }, async (t) => {
   const { plain } = it;
   await writeFile(join(root, 'plain.tar'), await plain());

@@ -48,7 +48,11 @@ export interface Running {
 }
 
 /** Starts the binary; standard input is never a terminal. */
-export function begin(args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Running {
+export function begin(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+  env: NodeJS.ProcessEnv = {},
+): Running {
   const child = spawn(process.execPath, [binary, ...args], { env: { ...process.env, ...env } });
   let [out, err] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
@@ -64,6 +68,6 @@ export function begin(args: readonly string[], input = '', env: NodeJS.ProcessEn
 /** Runs the binary to its end. */
 export const run = (
   args: readonly string[],
-  input = '',
+  input: string | Uint8Array = '',
   env: NodeJS.ProcessEnv = {},
 ): Promise<Ended> => begin(args, input, env).ended;

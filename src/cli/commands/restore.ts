@@ -13,6 +13,8 @@ export const restoreCommand: Noun = {
         demandOption: true,
         describe: 'Folder with backups, of which the newest is taken; - is what gpg -d gives',
       })
+      // Else yargs takes a lone - for an empty text.
+      .nargs('dir', 1)
       .option('key', {
         type: 'string',
         requiresArg: true,
