@@ -18,7 +18,8 @@ import { Killer } from './torture/killer.ts';
 import { Ledger } from './torture/ledger.ts';
 import { Line } from './torture/line.ts';
 import { noFigures, Reconciler, type Account } from './torture/reconcile.ts';
-import { Sender } from './torture/sender.ts';
+import { Obstacle } from './torture/obstacle.ts';
+import { Sender, type Behaviour } from './torture/sender.ts';
 import { Watcher } from './torture/watcher.ts';
 
 const settings = [
@@ -113,8 +114,9 @@ async function torture(
   const isDone = (): boolean => isOver;
   await Promise.all([peking.start(), michigan.start()]);
   const watching = Promise.all([published.run(isDone, false), arrived.run(isDone, true)]);
-  const senders = await makeSenders(sites, options, ledger);
-  const killer = new Killer({ sender: peking, receiver: michigan, line, disks, chance });
+  const obstacle = new Obstacle(join(there, 'gpg-alice'));
+  const killer = new Killer({ sender: peking, receiver: michigan, line, disks, obstacle, chance });
+  const senders = await makeSenders(sites, options, ledger, () => killer.wished);
   const sending = Promise.all(senders.map((sender) => sender.run()));
   await killer.run(options.kills, options.seconds);
   mend();
@@ -139,13 +141,14 @@ async function makeSenders(
   { peking, alice }: Sites,
   options: Options,
   ledger: Ledger,
+  wished: () => readonly Behaviour[],
 ): Promise<readonly Sender[]> {
   const privateKey = await readFile(alice.key);
   return Array.from({ length: options.senders }, (_, i) => {
     const chance = chanceOf(`${options.seed} sender ${i}`);
     const isOver = (): boolean => clientsAreOver;
     const place = { port: peking.port, privateKey, outgoing: `/home/${outgoing}` };
-    return new Sender({ ...place, ledger, chance, isOver });
+    return new Sender({ ...place, ledger, chance, isOver, wished });
   });
 }
 

@@ -6,6 +6,8 @@ import type { Site } from '../../test/support/site.ts';
 import type { Chance } from './chance.ts';
 import type { Disk } from './disk.ts';
 import type { Line } from './line.ts';
+import type { Obstacle } from './obstacle.ts';
+import type { Behaviour } from './sender.ts';
 
 const killAt = new URL('./kill-at.js', import.meta.url).href;
 
@@ -16,6 +18,17 @@ const senderSteps: readonly string[] = [
   ...['upload.removed', 'upload.renamed', 'file.delivery-failed'],
   ...['claim', 'publish', 'receipt', 'drop claim', 'drop output', 'sync', 'client rename'],
 ];
+/** What clients do that leads there, where not everything does. */
+const ways: Readonly<Record<string, readonly Behaviour[]>> = {
+  'job.partial': ['cancel and resume', 'abandon', 'temporary name'],
+  'job.superseded': ['overwrite', 'overwrite without truncating'],
+  'upload.removed': ['remove'],
+  'upload.renamed': ['temporary name', 'temporary name over the old file'],
+  'client rename': ['temporary name', 'temporary name over the old file'],
+};
+/** A step that was never met is waited for so much longer than another one. */
+const patienceMs = { unmet: 15_000, met: 3000 };
+
 /** What the receiving site does while files arrive. */
 const receiverSteps: readonly string[] = ['sync', 'client rename'];
 
@@ -24,6 +37,8 @@ export interface KillerParts {
   readonly receiver: Site;
   readonly line: Line;
   readonly disks: readonly [Disk, Disk];
+  /** At the receiver. */
+  readonly obstacle: Obstacle;
   readonly chance: Chance;
 }
 
@@ -33,6 +48,8 @@ export class Killer {
   readonly byStep = new Map<string, number>();
   kills = 0;
   fills = 0;
+  /** What clients may do, for the step that is waited for. */
+  wished: readonly Behaviour[] = ['put'];
 
   constructor(parts: KillerParts) {
     this.#parts = parts;
@@ -50,38 +67,54 @@ export class Killer {
 
   /** `kills` times; `seconds` is the aim, a slow machine takes longer. */
   async run(kills: number, seconds: number): Promise<void> {
-    const { chance, line, receiver } = this.#parts;
+    const { receiver } = this.#parts;
     const slotMs = (seconds * 1000) / Math.max(1, kills);
     while (this.kills < kills) {
       const name = this.#next();
       const site = name.startsWith(receiver.code) ? receiver : this.#parts.sender;
       const other = site === receiver ? this.#parts.sender : receiver;
       if (other.isGone) await this.#restart(other, undefined, {});
-      const [, side, ...step] = name.split(' ');
-      const nth = chance.is(0.7) ? 1 : chance.whole(2, 5);
-      const TORTURE_KILL_AT = `${side} ${nth} ${step.join(' ')}`;
-      const at = { NODE_OPTIONS: `--import=${killAt}`, TORTURE_KILL_AT };
-      // Begun anew with the step in it; what ends it now is a kill at any time.
-      await this.#restart(site, site.isGone ? undefined : 'any time', at);
-      const end = Date.now() + Math.max(3000, slotMs * 2);
-      if (chance.is(0.2)) line.cut();
-      if (chance.is(0.15)) await this.#fill();
-      while (!site.isGone && Date.now() < end) await sleep(5);
-      if (site.isGone) this.#count(name);
+      await this.#await(name, site, slotMs);
     }
+    this.wished = [];
     for (const disk of this.#parts.disks) disk.free();
     for (const site of [this.#parts.sender, receiver]) {
       await this.#restart(site, site.isGone ? undefined : 'any time', {});
     }
   }
 
-  /** One of those that were met least. */
+  /** Begins the site anew with this step in it, and gives it time to get there. */
+  async #await(name: string, site: Site, slotMs: number): Promise<void> {
+    const { chance, line, obstacle } = this.#parts;
+    const [, side, ...words] = name.split(' ');
+    const step = words.join(' ');
+    const isUnmet = this.byStep.get(name) === 0;
+    const nth = isUnmet || chance.is(0.7) ? 1 : chance.whole(2, 5);
+    const at = {
+      NODE_OPTIONS: `--import=${killAt}`,
+      TORTURE_KILL_AT: `${side} ${nth} ${step}`,
+    };
+    // What ends it now is a kill at any time.
+    await this.#restart(site, site.isGone ? undefined : 'any time', at);
+    this.wished = ways[step] ?? ['put'];
+    if (step === 'file.delivery-failed') await obstacle.put();
+    const patience = isUnmet ? patienceMs.unmet : patienceMs.met;
+    const end = Date.now() + Math.max(patience, slotMs * 2);
+    if (chance.is(0.2)) line.cut();
+    if (chance.is(0.15)) await this.#fill();
+    while (!site.isGone && Date.now() < end) await sleep(5);
+    await obstacle.clear();
+    if (site.isGone) this.#count(name);
+  }
+
+  /** Mostly one of those that were met least; not always, or one that is out of reach would be all that is tried. */
   #next(): string {
-    const least = Math.min(...this.byStep.values());
+    const { chance } = this.#parts;
+    const least = Math.min(...this.byStep.values()) + (chance.is(0.8) ? 0 : 2);
     const [first = '', ...more] = [...this.byStep]
-      .filter(([name, count]) => count <= least + 1 && !name.endsWith('any time'))
+      .filter(([, count]) => count <= least)
       .map(([name]) => name);
-    return this.#parts.chance.one([first, ...more]);
+    return chance.one([first, ...more]);
   }
 
   #count(name: string): void {

@@ -16,6 +16,8 @@ export interface SenderParts {
   /** The run is over: what was begun is ended, nothing new begins. */
   readonly isOver: () => boolean;
   readonly outgoing: string;
+  /** What somebody waits for; mostly chosen, while there is something. */
+  readonly wished: () => readonly Behaviour[];
 }
 
 const intake = '/home/ji_brain/alice/gpg';
@@ -32,7 +34,7 @@ const behaviours = [
   'abandon',
   'cut off and overwrite',
 ] as const;
-type Behaviour = (typeof behaviours)[number];
+export type Behaviour = (typeof behaviours)[number];
 
 export class Sender {
   readonly #parts: SenderParts;
@@ -44,10 +46,12 @@ export class Sender {
   }
 
   async run(): Promise<void> {
-    const { chance, isOver, ledger, outgoing } = this.#parts;
+    const { chance, isOver, ledger, outgoing, wished } = this.#parts;
     while (!isOver()) {
       const kind = chance.one<Kind>(['dicom', 'dicom', 'dicom', 'zip', 'plain']);
-      const behaviour = chance.one<Behaviour>(behaviours);
+      const [first, ...more] = wished();
+      const isWish = first !== undefined && chance.is(0.7);
+      const behaviour = isWish ? chance.one([first, ...more]) : chance.one<Behaviour>(behaviours);
       const track = ledger.begin(kind, (number) => {
         const name = `${behaviour.replaceAll(' ', '-')}-${number}`;
         if (kind === 'plain') return `${outgoing}/${name}.txt`;

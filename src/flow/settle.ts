@@ -2,6 +2,7 @@
 // (SPEC 6). Whether a DICOM file or a zip ends where it should is the worker's to see.
 
 import { cut, isWhole } from '../core/coverage.ts';
+import { codeOf } from '../core/errors.ts';
 import type { PartialReason } from '../core/reasons.ts';
 import { isTemporaryName } from '../core/upload.ts';
 import { identityOf, presumed, type IntakeParts } from './generations.ts';
@@ -10,19 +11,33 @@ import type { FileFacts } from './ports/storage.ts';
 
 export type SettleParts = Pick<
   IntakeParts,
-  'uploads' | 'storage' | 'gate' | 'clock' | 'settleMs'
+  'uploads' | 'storage' | 'gate' | 'clock' | 'log' | 'settleMs'
 > & {
   readonly temporaryNames: readonly string[];
 };
 
-/** Settles what is due; answers how many were. */
+/** Settles what is due, all at once so that they share commits; answers how many were. */
 export async function settleDue(parts: SettleParts, limit = 100): Promise<number> {
   const now = parts.clock.now();
   const due = await parts.uploads.dueSettling(now, now + parts.settleMs, limit);
-  for (const upload of due) {
-    await parts.gate.hold([upload.path], () => settle(parts, upload));
-  }
+  const ended = await Promise.allSettled(due.map((upload) => settleOrPutOff(parts, upload)));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
   return due.length;
+}
+
+/** A file that cannot be looked at, as on a bad sector, must not keep the others from what comes behind. */
+async function settleOrPutOff(parts: SettleParts, upload: Upload): Promise<void> {
+  const { gate, uploads, clock, log } = parts;
+  try {
+    await gate.hold([upload.path], () => settle(parts, upload));
+  } catch (error) {
+    log.warn({ upload: upload.id, code: codeOf(error) }, 'could not be settled; tried again soon');
+    await gate.hold([upload.path], async () => {
+      const isStale = (await uploads.find(upload.id))?.settleAt !== upload.settleAt;
+      const to = { state: 'settling', settleAt: clock.now() + parts.settleMs } as const;
+      if (!isStale) await uploads.change(upload.id, { to }, 'server');
+    });
+  }
 }
 
 async function settle(parts: SettleParts, seen: Upload): Promise<void> {

@@ -1,10 +1,11 @@
 // Who is served when: one member's crowd, zips and slices of one sender, large files on every thread; and what it costs to find
 // the next of very many.
 
-import { truncate } from 'node:fs/promises';
+import { readdir, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { sql } from '../../src/adapters/sql/kysely.ts';
+import { AppError } from '../../src/core/errors.ts';
 import { largeBytes, mostPenaltyMs } from '../../src/core/upload.ts';
 import {
   FakeProcessor,
@@ -72,6 +73,59 @@ void t.test('10,000 files in the queue do not keep another member’s single fil
       .execute();
   }
   t.strictSame(order, ['m-alice', 'm-bob', 'm-alice']);
+});
+
+void t.test(
+  '10,000 files that settle at once do not keep another member’s single file',
+  async (t) => {
+    const rig = await rigFor(t, 1);
+    await upload(rig, 'a.dcm', 'abc');
+    await multiply(rig, 10_000);
+    rig.clock.advance(1000);
+    const bobs = { ...place('b.dcm'), path: 'ji_brain/bob/gpg/b.dcm' };
+    const handle = await openFor(rig, bobs, { who: 'bob', truncate: true });
+    await handle.write(0, 'bob');
+    await handle.end('close');
+    rig.clock.advance(settleMs + 1);
+    const now = rig.clock.now();
+    const due = await rig.uploads.dueSettling(now, now + settleMs, 100);
+    t.equal(due.length, 100);
+    t.equal(due[1]?.path, bobs.path, 'members take turns');
+    t.equal(due[0]?.memberId, 'm-alice');
+    const others = due.slice(2).map(({ settleAt }) => settleAt ?? 0);
+    t.ok(
+      others.every((at, i) => i === 0 || at >= (others[i - 1] ?? 0)),
+      'the oldest first',
+    );
+    // A single round settles it, and the next job may be his.
+    await rig.worker.turn();
+    await rig.worker.idle();
+    const [bob] = await rig.desk.list({ member: 'bob' });
+    t.match(bob?.state, /queued|published/);
+  },
+);
+
+void t.test('a file that cannot be looked at keeps nobody’s waiting', async (t) => {
+  const rig = await rigFor(t, 1);
+  const storage = rig.parts.storage as { facts: Rig['storage']['facts'] };
+  const facts = storage.facts.bind(storage);
+  storage.facts = (path) =>
+    path === place('bad.dcm').path
+      ? Promise.reject(new AppError('STORAGE_FAILED', { detail: 'EIO' }))
+      : facts(path);
+  // Its CLOSE was answered while the disk was well.
+  for (const name of ['bad.dcm', 'a.dcm', 'b.dcm']) await upload(rig, name, name);
+  await rig.settle();
+  t.match(await rig.states(), {
+    'bad.dcm': 'settling',
+    'a.dcm': 'published',
+    'b.dcm': 'published',
+  });
+  const receipts = await readdir(join(rig.folder, 'home/ji_brain/alice/receipts'));
+  t.equal(receipts.length, 2, 'receipts are written all the same');
+  storage.facts = facts;
+  await rig.settle();
+  t.match(await rig.states(), { 'bad.dcm': 'published' });
 });
 
 /** How many rows the database looks at is what it costs: the same questions, asked of 100 and of 20,000 jobs. */

@@ -57,9 +57,38 @@ async function dueSettling(
     .orderBy('settleAt')
     .limit(limit);
   const due = await inOrder.where('settleAt', '<=', now).execute();
-  const far = due.length === limit ? [] : await inOrder.where('settleAt', '>', latest).execute();
+  if (due.length === limit) return withStates(db, await inTurns(db, now, limit));
+  const far = await inOrder.where('settleAt', '>', latest).execute();
   return withStates(db, [...due, ...far]);
 }
+
+/** Where more are due than are asked for: the first of each member, then the second, so that no crowd keeps another waiting. */
+const inTurns = (
+  db: Kysely<Database>,
+  now: number,
+  limit: number,
+): Promise<readonly UploadRecord[]> =>
+  db
+    .with('turn', (query) =>
+      query
+        .selectFrom('upload')
+        .select('id as upload')
+        .select((select) =>
+          select.fn
+            .agg<number>('row_number')
+            .over((over) => over.partitionBy('memberId').orderBy('settleAt').orderBy('id'))
+            .as('nth'),
+        )
+        .where('settleAt', 'is not', null)
+        .where('settleAt', '<=', now),
+    )
+    .selectFrom('turn')
+    .innerJoin('upload', 'upload.id', 'turn.upload')
+    .selectAll('upload')
+    .orderBy('turn.nth')
+    .orderBy('upload.settleAt')
+    .limit(limit)
+    .execute();
 
 /** The rows with the states of their jobs, in the order given. In pieces, for the cap on a statement's parameters. */
 async function withStates(

@@ -95,7 +95,8 @@ export interface UploadStore {
   withdraw(id: string, actor: string): Promise<void>;
   /** Retention removed the raw file, or found others in its place (`isReplaced`). Audited with the hash. */
   rawRemoved(id: string, isReplaced: boolean): Promise<void>;
-  /** Uploads whose settleAt has come, or lies behind `latest`: then the clock was set back meanwhile. */
+  /** Uploads whose settleAt has come, or lies behind `latest`: then the clock was set back meanwhile. Of more than `limit`,
+   *  members take turns. */
   dueSettling(now: number, latest: number, limit: number): Promise<readonly Upload[]>;
   /** `partial: disconnected` or `refused`, untouched since `before`, and not yet looked at by a worker. */
   quiet(before: number, limit: number): Promise<readonly Upload[]>;
