@@ -5,7 +5,7 @@ import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:cryp
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ssh2 from 'ssh2';
+import type ssh2 from 'ssh2';
 import t from 'tap';
 import { sshKeys } from '../../src/adapters/keys.ts';
 import { armorSshsig, sshsigInput } from '../../src/core/sshsig.ts';
@@ -13,19 +13,20 @@ import { isSignedByToken, readSecurityKey } from '../../src/core/security-key.ts
 import { missing, run } from '../support/programs.ts';
 import { openSftp } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
+import {
+  expectLogin,
+  message,
+  refusalOf,
+  say,
+  sessionIdOf,
+  stranger,
+  string,
+  uint32,
+} from '../support/ssh-messages.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'clubhouse-token-'));
 t.teardown(() => rm(folder, { recursive: true }));
 
-const uint32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-};
-const string = (value: string | Buffer): Buffer => {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([uint32(bytes.length), bytes]);
-};
 const mpint = (bytes: Buffer): Buffer => {
   const first = bytes.findIndex((byte) => byte !== 0);
   const short = bytes.subarray(Math.max(0, first));
@@ -86,12 +87,12 @@ for (const [name, make] of Object.entries(makers)) {
   void t.test(`OpenSSH agrees on what our ${name} token signs`, async (t) => {
     if (missing('ssh-keygen') !== false) return t.pass('no ssh-keygen here');
     const one = make();
-    const message = Buffer.from('a message');
+    const text = Buffer.from('a message');
     const fields = [one.blob, Buffer.from('test'), Buffer.alloc(0), Buffer.from('sha512')];
     const signature = Buffer.concat([
       Buffer.from('SSHSIG'),
       uint32(1),
-      ...[...fields, one.sign(sshsigInput('test', message))].map(string),
+      ...[...fields, one.sign(sshsigInput('test', text))].map(string),
     ]);
     await writeFile(join(folder, `${name}.sig`), armorSshsig(signature));
     await writeFile(join(folder, `${name}.allowed`), `alice ${lineOf(one)}\n`);
@@ -154,47 +155,26 @@ for (const [name, make] of Object.entries(makers)) {
   });
 }
 
-/** What ssh2's client is made of, as far as it is needed to send a request of our own. */
-interface Inside {
-  readonly _protocol: {
-    readonly _kex: { readonly sessionID: Buffer };
-    readonly _authsQueue: string[];
-    readonly _packetRW: {
-      write: { allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer };
-    };
-    readonly _cipher: { encrypt(packet: Buffer): void };
-  };
-}
-
 /** Logs in with one request, as OpenSSH's client sends it (RFC 4252 §7). */
-function login(
+async function login(
   port: number,
   one: Token,
   signedBy: (message: Buffer) => Buffer,
 ): Promise<ssh2.Client> {
-  return new Promise((resolve, reject) => {
-    const client = new ssh2.Client();
-    client.on('ready', () => resolve(client)).on('error', reject);
-    client.on('close', () => reject(new Error('closed')));
-    let hasTried = false;
-    const authHandler: ssh2.AuthHandlerMiddleware = (_left, _partial, next) => {
-      if (hasTried) return next(false as never);
-      hasTried = true;
-      const { _protocol: protocol } = client as unknown as Inside;
-      const request = Buffer.concat([
-        ...[Buffer.of(50), string('alice'), string('ssh-connection'), string('publickey')],
-        ...[Buffer.of(1), string(one.kind), string(one.blob)],
-      ]);
-      const signature = signedBy(Buffer.concat([string(protocol._kex.sessionID), request]));
-      const payload = Buffer.concat([request, string(signature)]);
-      const { write } = protocol._packetRW;
-      const packet = write.alloc(payload.length);
-      payload.copy(packet, write.allocStart);
-      protocol._authsQueue.push('publickey');
-      protocol._cipher.encrypt(write.finalize(packet));
-    };
-    client.connect({ host: '127.0.0.1', port, username: 'alice', authHandler });
+  const { client, gone } = await stranger(port);
+  const request = Buffer.concat([
+    ...[Buffer.of(message.USERAUTH_REQUEST), string('alice'), string('ssh-connection')],
+    ...[string('publickey'), Buffer.of(1), string(one.kind), string(one.blob)],
+  ]);
+  const signature = signedBy(Buffer.concat([string(sessionIdOf(client)), request]));
+  const isIn = new Promise<boolean>((resolve) => {
+    client.on('ready', () => resolve(true)).on('error', () => resolve(false));
   });
+  expectLogin(client);
+  say(client, request, string(signature));
+  if (await Promise.race([isIn, gone.then(() => false), refusalOf(client)])) return client;
+  client.destroy();
+  throw new Error('not let in');
 }
 
 for (const [name, make] of Object.entries(makers)) {

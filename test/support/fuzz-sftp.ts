@@ -11,11 +11,11 @@ import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { chance, type Failure } from './fuzz.ts';
 import { connect, connectSsh } from './sftp-client.ts';
 import { startServer } from './sftp-server.ts';
+import { attacker, say } from './ssh-messages.ts';
 
 type Pick = (below: number) => number;
 type Field = number | bigint | string | Uint8Array;
 
-const attacker = '127.0.0.2';
 const proofEvery = 15;
 const mostGrowthBytes = 400 << 20;
 const mostMs = 5_000;
@@ -254,15 +254,6 @@ async function until(isSo: () => boolean, ms: number): Promise<void> {
 
 // --- SSH messages behind a login -----------------------------------------------------------------------------
 
-interface Inner {
-  readonly _protocol: {
-    readonly _packetRW: {
-      write: { allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer };
-    };
-    readonly _cipher: { encrypt(packet: Buffer): void };
-  };
-}
-
 function message(pick: Pick): Buffer {
   const types = [
     1, 2, 3, 4, 5, 6, 20, 21, 30, 31, 50, 51, 52, 60, 61, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96,
@@ -297,20 +288,11 @@ function message(pick: Pick): Buffer {
 }
 
 async function onMessages(client: ssh2.Client, pick: Pick): Promise<undefined> {
-  const { _protocol: protocol } = client as unknown as Inner;
   const isGone = new Promise<void>((resolve) => client.once('close', () => resolve()));
   if (pick(2) === 0)
     client.subsys('sftp', (_error, channel) => channel?.on('error', () => undefined));
   for (let count = 1 + pick(12); count > 0; count -= 1) {
-    try {
-      const payload = message(pick);
-      const { write } = protocol._packetRW;
-      const whole = write.alloc(payload.length);
-      payload.copy(whole, write.allocStart);
-      protocol._cipher.encrypt(write.finalize(whole));
-    } catch {
-      break; // The connection has ended.
-    }
+    if (!say(client, message(pick))) break;
     if (pick(3) === 0) await wait(1);
   }
   await Promise.race([isGone, wait(15)]);

@@ -139,6 +139,8 @@ export class SftpSession {
 
   /** `bytes` are the socket's own memory; undefined is their end. */
   #take(bytes: Buffer | undefined): void {
+    // Behind its end a client says nothing (RFC 4254 §5.3); what it opened there nobody would close.
+    if (this.#hasEnded) return;
     if (bytes === undefined) this.#hasEnded = true;
     else if (this.#window?.received(bytes.length) === false) this.#isOverrun = true;
     if (this.#isOver || this.#isOverrun) {
