@@ -10,6 +10,7 @@ export const calls = {
   open: promisify(fs.open),
   close: promisify(fs.close),
   read: promisify(fs.read),
+  readv: promisify(fs.readv),
   writev: promisify(fs.writev),
   /** At once: what is open has its facts in memory, and the way through a thread takes ten times as long. */
   fstat: async (fd: number): Promise<fs.BigIntStats> => fs.fstatSync(fd, { bigint: true }),

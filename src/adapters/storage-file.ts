@@ -21,6 +21,7 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
   };
   return {
     readInto: (target, offset) => guarded(() => readInto(target, offset)),
+    readIntoAll: (targets, offset) => guarded(() => readAll(fd, targets, offset)),
     read: (offset, length) =>
       guarded(async () => {
         const target = Buffer.allocUnsafe(length);
@@ -47,6 +48,22 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
       }),
     close: () => guarded(() => calls.close(fd)),
   };
+}
+
+async function readAll(
+  fd: number,
+  targets: readonly Uint8Array[],
+  offset: number,
+): Promise<number> {
+  let rest = targets.filter((target) => target.length > 0);
+  let done = 0;
+  while (rest.length > 0) {
+    const { bytesRead } = await calls.readv(fd, rest.slice(0, maximumBuffers), offset + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+    rest = without(rest, bytesRead);
+  }
+  return done;
 }
 
 async function writeAll(fd: number, offset: number, chunks: readonly Uint8Array[]): Promise<void> {

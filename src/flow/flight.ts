@@ -8,7 +8,7 @@ export interface Room {
   readonly bytes: number;
 }
 
-const fewestFiles = 16;
+const fewestFiles = 64;
 const mostFiles = 256;
 /** A file has so many of them in memory at most (see sftp-remote/transfer). */
 const mostBytesOfOne = 4 * 1024 * 1024;

@@ -46,8 +46,11 @@ async function tryToWrite(remote: Remote, folder: string, signal: AbortSignal): 
   const text = new TextEncoder().encode('Clubhouse was here\n');
   const path = `${folder}/.clubhouse-${randomUUID()}.part`;
   const source = {
-    read: (offset: number, length: number): Promise<Uint8Array> =>
-      Promise.resolve(text.subarray(offset, offset + length)),
+    readInto: ([target]: readonly Uint8Array[], offset: number): Promise<number> => {
+      const piece = text.subarray(offset, offset + (target?.length ?? 0));
+      target?.set(piece);
+      return Promise.resolve(piece.length);
+    },
   };
   await remote.ensureFolder(folder);
   try {

@@ -13,7 +13,8 @@ import type { Remote, RemoteAddress, Remotes } from './ports/replication.ts';
 import type { Storage } from './ports/storage.ts';
 import { roomFor, sendAll } from './flight.ts';
 import { createThrottle } from './throttle.ts';
-import { push, type PushParts } from './push.ts';
+import { push } from './push.ts';
+import type { PushParts } from './push-arrival.ts';
 
 export interface PassParts {
   readonly site: string;

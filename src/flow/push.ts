@@ -1,44 +1,24 @@
 // One file's way to the partner (SPEC 9): under a temporary name, from where an earlier try ended if what lies there is a
 // true prefix, synced, proven by size and SHA-256, then renamed. Every step may be repeated after a cut at any byte.
 
-import { createHash } from 'node:crypto';
-import type { DeliveryReceipt } from '../core/delivery-receipt.ts';
-import { AppError } from '../core/errors.ts';
+import { AppError, type ErrorCode } from '../core/errors.ts';
 import { sharedFolder } from '../core/tree.ts';
-import type { Delivery, Evidence, Proof } from './ports/deliveries.ts';
-import type { Verify } from './ports/partners.ts';
-import type { Remote, RemoteFacts, RemoteSource } from './ports/replication.ts';
-import type { OpenFile, Storage } from './ports/storage.ts';
-
-export interface PushParts {
-  readonly site: string;
-  readonly storage: Pick<Storage, 'open' | 'readSmall'>;
-  readonly remote: Remote;
-  readonly verify: Verify;
-  /** Before so many bytes are sent: waits for the partner's limit; REMOTE_WINDOW ends the pass. */
-  readonly pace: (bytes: number, signal: AbortSignal) => Promise<void>;
-  /** Makes a folder at the partner; asked once a pass for each. */
-  readonly ensureFolder: (path: string) => Promise<void>;
-}
-
-export type PushOutcome =
-  | { readonly kind: 'delivered'; readonly proof: Proof }
-  /** The partner holds another file under this name, and it is none that we ever published. */
-  | { readonly kind: 'conflict' }
-  /** The local file is no longer there. */
-  | { readonly kind: 'gone' };
-
-/** In the file's own folder at the partner, so that the rename never crosses file systems. Hidden from members there. */
-export function temporaryName(path: string, sha256: string): string {
-  const id = createHash('sha256')
-    .update(path + sha256)
-    .digest('hex')
-    .slice(0, 16);
-  return `.clubhouse-${id}.part`;
-}
-
-const temporaryPath = (target: string, { path, sha256 }: Delivery): string =>
-  `${target.slice(0, target.lastIndexOf('/'))}/${temporaryName(path, sha256)}`;
+import type { Delivery } from './ports/deliveries.ts';
+import type { RemoteFacts, RemoteSource } from './ports/replication.ts';
+import type { FileFacts, OpenFile } from './ports/storage.ts';
+import {
+  askReceipt,
+  changed,
+  proofOf,
+  rename,
+  temporaryName,
+  temporaryPath,
+  type PlainEvidence,
+  type PushOutcome,
+  type PushParts,
+} from './push-arrival.ts';
+import { isFirstTry, pushSmall } from './push-small.ts';
+import { RunningDigest, sha256Of } from './running-digest.ts';
 
 /** Throws REMOTE_*, OUTBOX_CHANGED (a sealed file is not what was published) or SOURCE_CHANGED (a direct file is not). */
 export async function push(
@@ -61,16 +41,6 @@ export async function push(
     return await pushOpen(parts, delivery, { file, target }, signal);
   } finally {
     await file.close();
-  }
-}
-
-/** Undefined when it is not there, or another one by its size. */
-async function readLocal(parts: PushParts, path: string, sizeBytes: number) {
-  try {
-    return await parts.storage.readSmall(path, sizeBytes);
-  } catch (error) {
-    if (error instanceof AppError && error.status === 'NO_SUCH_FILE') return undefined;
-    throw error;
   }
 }
 
@@ -101,10 +71,12 @@ async function pushOpen(
   const folder = target.slice(0, target.lastIndexOf('/'));
   const temporary = temporaryPath(target, delivery);
   const before = await file.facts();
-  if (before.sizeBytes !== delivery.sizeBytes) throw changed(delivery);
+  const { sizeBytes, sha256 } = delivery;
+  if (before.sizeBytes !== sizeBytes) throw changed(delivery);
   const [there, started] = await Promise.all([remote.facts(target), remote.facts(temporary)]);
-  const digests = await digestsOf(file, delivery.sizeBytes, started?.sizeBytes ?? 0, signal);
-  if (digests.whole !== delivery.sha256) throw changed(delivery);
+  if (there !== undefined || !isAsNoted(before, delivery)) {
+    if ((await sha256Of(file, sizeBytes, signal)) !== sha256) throw changed(delivery);
+  }
   if (there !== undefined) {
     const answer = await judge(parts, delivery, target, there, signal);
     if (answer !== 'replace') {
@@ -117,114 +89,56 @@ async function pushOpen(
   for (const old of delivery.previousSha256) {
     await remote.remove(`${folder}/${temporaryName(delivery.path, old)}`);
   }
-  const offset = await provenOffset(parts, delivery, { temporary, started, digests }, signal);
-  const { sizeBytes } = delivery;
-  const how = { offset, sizeBytes, modifiedMs: before.modifiedMs };
-  const paced: RemoteSource = {
-    read: async (from, length) => {
-      const bytes = await file.read(from, length);
-      await parts.pace(bytes.length, signal);
-      return bytes;
-    },
-  };
-  const arrivedBytes = await remote.put(paced, temporary, how, signal);
+  const begun = await provenPrefix(parts, file, { temporary, started, sizeBytes }, signal);
   try {
-    const evidence = await prove(parts, delivery, temporary, arrivedBytes, signal);
-    const after = await file.facts();
-    if (after.sizeBytes !== sizeBytes || after.modifiedMs !== before.modifiedMs) {
-      // A touch alone changes nothing, but only a proof by digest can tell that from a write.
-      if (evidence === 'size') throw new AppError('SOURCE_CHANGED');
-    }
+    const { modifiedMs } = before;
+    await send(parts, delivery, { ...begun, temporary, modifiedMs }, signal);
+    const evidence = await prove(parts, delivery, temporary, signal);
     return await rename(parts, delivery, { temporary, target, evidence });
   } catch (error) {
-    const isWrong =
-      error instanceof AppError &&
-      (error.code === 'REMOTE_MISMATCH' || error.code === 'SOURCE_CHANGED');
+    const isWrong = error instanceof AppError && wrongContent.includes(error.code);
     if (isWrong) await remote.remove(temporary);
     throw error;
   }
 }
 
-/** Files up to this size are sent from memory: one reading, few round trips. */
-const smallBytes = 512 * 1024;
+const wrongContent: readonly ErrorCode[] = ['REMOTE_MISMATCH', 'SOURCE_CHANGED', 'OUTBOX_CHANGED'];
 
-/** As far as the row knows, nothing of it was ever sent. */
-const isFirstTry = (delivery: Delivery): boolean =>
-  delivery.sizeBytes <= smallBytes &&
-  delivery.attempts === 0 &&
-  delivery.previousSha256.length === 0;
+/**
+ * Is it, by the look of it, the very file that was noted? Then its digest is taken while it is sent, and ends the sending when
+ * it is another one's. Anything else is hashed beforehand: nothing of a file that somebody exchanged may leave.
+ */
+const isAsNoted = (facts: FileFacts, { inode, modifiedMs }: Delivery): boolean =>
+  facts.inode === inode && Math.floor(facts.modifiedMs) === modifiedMs;
 
-/** The common case in few round trips. Undefined: there is more to it, and nothing was left behind. */
-async function pushSmall(
+/** Sends the rest of the file. What was sent, prefix included, is what the row speaks of, or this throws. */
+async function send(
   parts: PushParts,
   delivery: Delivery,
-  { local, target }: { readonly local: string; readonly target: string },
-  signal: AbortSignal,
-): Promise<PushOutcome | undefined> {
-  const { remote, verify } = parts;
-  const file = await readLocal(parts, local, delivery.sizeBytes);
-  if (file === undefined) return undefined;
-  const { bytes } = file;
-  const { modifiedMs } = file.facts;
-  const temporary = temporaryPath(target, delivery);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  if (sha256 !== delivery.sha256) throw changed(delivery);
-  await parts.ensureFolder(target.slice(0, target.lastIndexOf('/')));
-  await parts.pace(bytes.length, signal);
-  signal.throwIfAborted();
-  const [there, proof] = await both(
-    remote.facts(target),
-    remote.putNew({ bytes, modifiedMs }, temporary, verify),
-  );
-  if (proof === undefined) return undefined;
-  const isWhole = proof.sizeBytes === bytes.length && (proof.digest?.sha256 ?? sha256) === sha256;
-  if (there !== undefined || !isWhole) await remote.remove(temporary);
-  if (there !== undefined) return undefined;
-  if (!isWhole) throw new AppError('REMOTE_MISMATCH', { detail: 'SHA-256' });
-  return rename(parts, delivery, { temporary, target, evidence: proof.digest?.by ?? 'size' });
-}
-
-/** Waits for both, then throws what went wrong first in the list. */
-async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> {
-  const [a, b] = await Promise.allSettled([first, second]);
-  if (a.status === 'rejected') throw a.reason;
-  if (b.status === 'rejected') throw b.reason;
-  return [a.value, b.value];
-}
-
-type PlainEvidence = Exclude<Evidence, 'receipt'>;
-
-/** Gives the file its final name, and asks in the same breath for the partner's receipt of it. */
-async function rename(
-  parts: PushParts,
-  delivery: Delivery,
-  what: {
+  how: {
+    readonly digest: RunningDigest;
+    readonly offset: number;
     readonly temporary: string;
-    readonly target: string;
-    readonly evidence: PlainEvidence;
+    readonly modifiedMs: number;
   },
-): Promise<PushOutcome> {
-  const { remote } = parts;
-  const { temporary, target, evidence } = what;
-  const [, receipt] = await both(
-    remote.replace(temporary, target),
-    askReceipt(parts, delivery, target),
-  );
-  return { kind: 'delivered', proof: proofOf(remote, receipt, evidence) };
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest, offset, temporary, modifiedMs } = how;
+  const { sizeBytes, sha256 } = delivery;
+  const paced: RemoteSource = {
+    readInto: async (targets, from) => {
+      const count = await digest.readInto(targets, from);
+      await parts.pace(count, signal);
+      return count;
+    },
+  };
+  const facts = { offset, sizeBytes, modifiedMs };
+  const arrivedBytes = await parts.remote.put(paced, temporary, facts, signal);
+  if (digest.soFar() !== sha256) throw changed(delivery);
+  if (arrivedBytes !== sizeBytes) {
+    throw new AppError('REMOTE_MISMATCH', { detail: 'size', at: arrivedBytes });
+  }
 }
-
-const askReceipt = (
-  { remote, site }: PushParts,
-  { partner, sizeBytes, sha256 }: Delivery,
-  path: string,
-): Promise<DeliveryReceipt | undefined> =>
-  remote.receipt({ from: site, to: partner, path, sizeBytes, sha256 });
-
-const proofOf = (
-  { hostKey }: Remote,
-  receipt: DeliveryReceipt | undefined,
-  evidence: PlainEvidence,
-): Proof => (receipt === undefined ? { evidence } : { evidence: 'receipt', receipt, hostKey });
 
 /** What lies under the final name already: our file, an earlier one of ours, or a stranger's. */
 async function judge(
@@ -246,75 +160,39 @@ async function judge(
   return delivery.previousSha256.includes(found.sha256) ? 'replace' : { kind: 'conflict' };
 }
 
-/** From where to go on: the length of what lies there when it is a true prefix, else 0. */
-async function provenOffset(
+/** From where to go on: behind what lies there when it is a true prefix, else from 0; and the digest of all before it. */
+async function provenPrefix(
   { remote, verify }: PushParts,
-  delivery: Delivery,
+  file: OpenFile,
   what: {
     readonly temporary: string;
     readonly started: RemoteFacts | undefined;
-    readonly digests: Digests;
+    readonly sizeBytes: number;
   },
   signal: AbortSignal,
-): Promise<number> {
-  const { temporary, started, digests } = what;
-  if (started === undefined || started.sizeBytes === 0) return 0;
+): Promise<{ readonly offset: number; readonly digest: RunningDigest }> {
+  const { temporary, started, sizeBytes } = what;
+  const anew = { offset: 0, digest: new RunningDigest(file) };
+  if (started === undefined || started.sizeBytes === 0) return anew;
   if (started.kind === 'folder') {
     throw new AppError('REMOTE_REFUSED', { detail: 'a folder has the temporary name' });
   }
   // Reading a prefix back costs as much as sending it; where size is proof enough, so is sending anew.
-  if (started.sizeBytes > delivery.sizeBytes || (verify === 'size' && !remote.hashes)) return 0;
+  if (started.sizeBytes > sizeBytes || (verify === 'size' && !remote.hashes)) return anew;
+  const digest = new RunningDigest(file);
+  await digest.advance(started.sizeBytes, signal);
   const found = await remote.sha256(temporary, started.sizeBytes, signal);
-  return found.sha256 === digests.prefix ? started.sizeBytes : 0;
+  return found.sha256 === digest.soFar() ? { offset: started.sizeBytes, digest } : anew;
 }
 
 async function prove(
   { remote, verify }: PushParts,
-  delivery: Delivery,
+  { sizeBytes, sha256 }: Delivery,
   temporary: string,
-  arrivedBytes: number,
   signal: AbortSignal,
 ): Promise<PlainEvidence> {
-  if (arrivedBytes !== delivery.sizeBytes) {
-    throw new AppError('REMOTE_MISMATCH', { detail: 'size', at: arrivedBytes });
-  }
   if (verify === 'size' && !remote.hashes) return 'size';
-  const found = await remote.sha256(temporary, arrivedBytes, signal);
-  if (found.sha256 !== delivery.sha256)
-    throw new AppError('REMOTE_MISMATCH', { detail: 'SHA-256' });
+  const found = await remote.sha256(temporary, sizeBytes, signal);
+  if (found.sha256 !== sha256) throw new AppError('REMOTE_MISMATCH', { detail: 'SHA-256' });
   return found.by;
-}
-
-const changed = (delivery: Delivery): AppError =>
-  new AppError(/^gpg-/i.test(delivery.path) ? 'OUTBOX_CHANGED' : 'SOURCE_CHANGED');
-
-interface Digests {
-  readonly whole: string;
-  /** Of the first `prefixBytes`; of nothing when the file is shorter. */
-  readonly prefix: string;
-}
-
-const pieceBytes = 1024 * 1024;
-
-/** Both digests in one reading. */
-async function digestsOf(
-  file: OpenFile,
-  sizeBytes: number,
-  prefixBytes: number,
-  signal: AbortSignal,
-): Promise<Digests> {
-  const hash = createHash('sha256');
-  const piece = Buffer.allocUnsafe(Math.min(pieceBytes, sizeBytes));
-  let prefix = '';
-  let offset = 0;
-  while (offset < sizeBytes) {
-    signal.throwIfAborted();
-    const until = offset < prefixBytes ? Math.min(prefixBytes, sizeBytes) : sizeBytes;
-    const count = await file.readInto(piece.subarray(0, until - offset), offset);
-    if (count === 0) break;
-    hash.update(piece.subarray(0, count));
-    offset += count;
-    if (offset === prefixBytes) prefix = hash.copy().digest('hex');
-  }
-  return { whole: hash.digest('hex'), prefix };
 }

@@ -11,15 +11,12 @@ import { createRemotes } from '../../src/adapters/sftp-remote/remote.ts';
 import { FrameReader, packet, uint32 } from '../../src/adapters/sftp-remote/wire.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { Remote, RemoteSource } from '../../src/flow/ports/replication.ts';
+import { sourceOf } from '../support/fake-remote.ts';
 import { missing } from '../support/programs.ts';
 import { startServer } from '../support/sftp-server.ts';
 import { freePort, makeKey, startSshd } from '../support/sshd.ts';
 
 const never = new AbortController().signal;
-
-const sourceOf = (bytes: Buffer): RemoteSource => ({
-  read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
-});
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -207,9 +204,9 @@ void t.test('a plain OpenSSH partner', { skip: missing('sshd') }, async (t) => {
   await t.test('when the line is cut, everything in flight ends', async (t) => {
     const cut = await remotes.connect(server.address, never);
     const slow: RemoteSource = {
-      read: async (offset, length) => {
+      readInto: async (targets, offset) => {
         if (offset > 1_000_000) await server.stop();
-        return Buffer.alloc(length);
+        return targets.reduce((sum, target) => sum + target.length, 0);
       },
     };
     const how = { offset: 0, sizeBytes: 50_000_000, modifiedMs: 0 };

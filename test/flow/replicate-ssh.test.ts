@@ -66,3 +66,39 @@ void t.test('a cut line costs nothing but time', { skip: missing('sshd') }, asyn
   t.match(await replicator.replicateNow(undefined, never), [{ delivered: 60, failed: 0 }]);
   t.match(await deliveries.counts(), [{ delivered: 61, pending: 0, failed: 0 }]);
 });
+
+void t.test('cut at any byte, nothing half has its name', { skip: missing('sshd') }, async (t) => {
+  const server = await startSshd();
+  t.teardown(() => server.close());
+  const remotes = createRemotes({ keyPath: server.keyPath, timeoutMs: 5_000 });
+  const site = await SendingSite.make(t.testdir(), below(server.folder, remotes));
+  t.teardown(() => site.close());
+  await site.parts.partners.add({ code: 'UMHS', address: server.address, verify: 'hash' }, 'cli');
+  const replicator = createReplicator(site.parts);
+  const files = [1_400_000, 300_000, 700_000, 40_000].map((size, index) => ({
+    path: `gpg-alice/JI-${index % 2}/CT_${index}.dcm.gpg`,
+    bytes: randomBytes(size),
+  }));
+  for (const { path, bytes } of files) await site.publish(path, bytes);
+  const at = (path: string): string => join(server.folder, outgoing, path);
+  // From within the login on; a pass goes on behind the one before, so that later ones are cut later.
+  const cuts = [10, 1_500, 2_500, 3_300, 4_000, 9_000, 50_000, 300_001, 500_000, 900_000];
+  for (const cut of cuts) {
+    server.cutAfter(cut);
+    const { error } = (await replicator.pass('UMHS', never)) ?? {};
+    for (const { path, bytes } of files) {
+      if (!existsSync(at(path))) continue;
+      t.ok(bytes.equals(await readFile(at(path))), `${path} is whole, cut after ${cut} bytes`);
+    }
+    t.ok(error === undefined || error.code === 'REMOTE_UNREACHABLE', String(error?.code));
+  }
+  server.cutAfter(Number.POSITIVE_INFINITY);
+  await replicator.replicateNow(undefined, never);
+  for (const { path, bytes } of files) t.ok(bytes.equals(await readFile(at(path))), path);
+  const names = await readdir(join(server.folder, outgoing), { recursive: true });
+  t.notOk(
+    names.some((name) => name.includes('.clubhouse-')),
+    'no temporary file is left',
+  );
+  t.match(await site.parts.deliveries.counts(), [{ delivered: files.length, failed: 0 }]);
+});

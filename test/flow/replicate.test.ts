@@ -9,7 +9,7 @@ import { recordPending } from '../../src/adapters/sql/record-pending.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { testPartner } from '../../src/flow/partner-test.ts';
-import { temporaryName } from '../../src/flow/push.ts';
+import { temporaryName } from '../../src/flow/push-arrival.ts';
 import type { Remotes } from '../../src/flow/ports/replication.ts';
 import { createReplicator, type Replicator } from '../../src/flow/replicate.ts';
 import { openForMinutes, readWindow } from '../../src/core/send-window.ts';

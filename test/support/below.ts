@@ -1,6 +1,6 @@
 // A partner whose `/home` is a folder of ours: tests and benches may not write to the real one.
 
-import type { Remote, Remotes } from '../../src/flow/ports/replication.ts';
+import type { Remote, RemoteSource, Remotes } from '../../src/flow/ports/replication.ts';
 
 /** `onRead` is awaited before each piece of a file is read, and told from where on. */
 export function below(
@@ -25,11 +25,11 @@ export function below(
         },
         put: (source, path, how, abort) => {
           if (onRead === undefined) return remote.put(source, at(path), how, abort);
-          const read = async (offset: number, length: number): Promise<Uint8Array> => {
+          const readInto: RemoteSource['readInto'] = async (targets, offset) => {
             await onRead(offset);
-            return source.read(offset, length);
+            return source.readInto(targets, offset);
           };
-          return remote.put({ read }, at(path), how, abort);
+          return remote.put({ readInto }, at(path), how, abort);
         },
         receipt: (expected) => remote.receipt({ ...expected, path: at(expected.path) }),
         sha256: (path, length, abort) => remote.sha256(at(path), length, abort),

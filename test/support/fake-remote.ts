@@ -2,7 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
-import type { Remote, RemoteAddress, Remotes } from '../../src/flow/ports/replication.ts';
+import type {
+  Remote,
+  RemoteAddress,
+  RemoteSource,
+  Remotes,
+} from '../../src/flow/ports/replication.ts';
 
 export interface RemoteFile {
   bytes: Buffer;
@@ -11,6 +16,19 @@ export interface RemoteFile {
 
 export const digest = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex');
+
+/** Bytes in memory as what a put reads. */
+export const sourceOf = (bytes: Uint8Array): RemoteSource => ({
+  readInto: (targets, offset) => {
+    let at = offset;
+    for (const target of targets) {
+      const piece = bytes.subarray(at, at + target.length);
+      target.set(piece);
+      at += piece.length;
+    }
+    return Promise.resolve(at - offset);
+  },
+});
 
 export class FakePartner implements Remotes {
   readonly files = new Map<string, RemoteFile>();
@@ -92,18 +110,15 @@ class FakeRemote implements Remote {
   async putNew(...[file, path, by]: Parameters<Remote['putNew']>): ReturnType<Remote['putNew']> {
     if (this.#partner.files.has(path)) return this.#call('putNew', () => undefined);
     const how = { offset: 0, sizeBytes: file.bytes.length, modifiedMs: file.modifiedMs };
-    const source = {
-      read: (from: number, count: number) =>
-        Promise.resolve(file.bytes.subarray(from, from + count)),
-    };
-    const sizeBytes = await this.put(source, path, how, this.#signal);
+    const sizeBytes = await this.put(sourceOf(file.bytes), path, how, this.#signal);
     if (by === 'size' && !this.hashes) return { sizeBytes, digest: undefined };
     return { sizeBytes, digest: await this.sha256(path, sizeBytes) };
   }
 
   async put(...[source, path, how]: Parameters<Remote['put']>): Promise<number> {
     await this.#partner.duringPut();
-    const sent = Buffer.from(await source.read(how.offset, how.sizeBytes - how.offset));
+    const whole = Buffer.alloc(how.sizeBytes - how.offset);
+    const sent = whole.subarray(0, await source.readInto([whole], how.offset));
     this.#partner.offsets.push(how.offset);
     if (this.#partner.corruptNextPut && sent.length > 0) {
       this.#partner.corruptNextPut = false;

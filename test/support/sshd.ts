@@ -42,6 +42,8 @@ export interface TestServer {
   readonly keyPath: string;
   readonly address: RemoteAddress;
   readonly hostKeys: readonly KeyPair[];
+  /** Cuts the next connection when it has carried so many bytes to the server. */
+  cutAfter(bytes: number): void;
   /** Cuts the line to the server and all that goes over it; `start` opens it again on the same port. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -50,6 +52,8 @@ export interface TestServer {
 
 export async function startSshd(
   hostKeyTypes: readonly ('ed25519' | 'rsa')[] = ['ed25519'],
+  /** Further lines of its configuration. */
+  lines: readonly string[] = [],
 ): Promise<TestServer> {
   const base = await mkdtemp(join(tmpdir(), 'clubhouse-sshd-'));
   const folder = join(base, 'files');
@@ -59,7 +63,7 @@ export async function startSshd(
   const login = await makeKey(join(base, 'login'));
   await writeFile(join(base, 'authorized'), login.publicLine);
   const innerPort = await freePort();
-  await writeFile(join(base, 'sshd_config'), sshdConfig(base, innerPort, hostKeys));
+  await writeFile(join(base, 'sshd_config'), sshdConfig(base, innerPort, hostKeys, lines));
   // As root, sshd wants the folder for its privilege separation, which only its start script makes.
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
   const child = spawn(sshdPath, ['-f', join(base, 'sshd_config'), '-D', '-e'], { stdio: 'ignore' });
@@ -75,6 +79,7 @@ export async function startSshd(
       user: userInfo().username,
       hostKey: hostKeys[0]?.fingerprint ?? '',
     },
+    cutAfter: (bytes) => line.cutAfter(bytes),
     start: () => line.open(),
     stop: () => line.cut(),
     close: async () => {
@@ -88,12 +93,16 @@ export async function startSshd(
 }
 
 /** A line to a local port that can be cut: sshd's sessions outlive its own end, a cable's do not. */
-async function openLine(
-  innerPort: number,
-): Promise<{ readonly port: number; open(): Promise<void>; cut(): Promise<void> }> {
+async function openLine(innerPort: number): Promise<{
+  readonly port: number;
+  cutAfter(bytes: number): void;
+  open(): Promise<void>;
+  cut(): Promise<void>;
+}> {
   const port = await freePort();
   const sockets = new Set<Socket>();
   let server: Server | undefined;
+  let budget: number | undefined;
   const carry = (outer: Socket): void => {
     const inner = connect(innerPort, '127.0.0.1');
     for (const [from, to] of [[outer, inner] as const, [inner, outer] as const]) {
@@ -106,6 +115,12 @@ async function openLine(
       });
       from.pipe(to);
     }
+    let left = budget ?? Number.POSITIVE_INFINITY;
+    budget = undefined;
+    outer.on('data', (bytes: Buffer) => {
+      left -= bytes.length;
+      if (left < 0) outer.destroy();
+    });
   };
   const open = async (): Promise<void> => {
     const listening = createServer(carry);
@@ -115,6 +130,9 @@ async function openLine(
   await open();
   return {
     port,
+    cutAfter: (bytes) => {
+      budget = bytes;
+    },
     open,
     cut: async () => {
       const listening = server;
@@ -125,7 +143,12 @@ async function openLine(
   };
 }
 
-const sshdConfig = (base: string, port: number, hostKeys: readonly KeyPair[]): string =>
+const sshdConfig = (
+  base: string,
+  port: number,
+  hostKeys: readonly KeyPair[],
+  lines: readonly string[],
+): string =>
   [
     'ListenAddress 127.0.0.1',
     `Port ${port}`,
@@ -137,6 +160,7 @@ const sshdConfig = (base: string, port: number, hostKeys: readonly KeyPair[]): s
     'PasswordAuthentication no',
     'PermitRootLogin prohibit-password',
     'Subsystem sftp internal-sftp',
+    ...lines,
     '',
   ].join('\n');
 

@@ -53,6 +53,15 @@ interface Pending {
 /** Smaller pieces that leave in one moment share a packet; larger ones are not copied. */
 const smallPieceBytes = 8 * 1024;
 
+/** What is left free in front of a WRITE's data, so that all of it is one piece: its fields and a handle (256 bytes at most). */
+export const writeRoomBytes = 4 + 1 + 4 + 4 + 256 + 8 + 4;
+
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** Called when its memory may be used again. */
+  readonly taken?: () => void;
+}
+
 export class SftpChannel {
   readonly #stream: Duplex;
   readonly #atOnce: (send: () => void) => void;
@@ -60,7 +69,7 @@ export class SftpChannel {
   readonly #pending = new Map<number, Pending>();
   readonly #watch: NodeJS.Timeout;
   /** What leaves at the end of this turn of the event loop. */
-  #outbox: Uint8Array[] = [];
+  #outbox: Piece[] = [];
   #nextId = 1;
   #heardAt = Date.now();
   #ended: AppError | undefined;
@@ -104,16 +113,33 @@ export class SftpChannel {
     expected: keyof typeof packetTypes,
     patienceMs = defaultPatienceMs,
   ): Promise<Fields> {
-    const frame = await this.#exchange(name, packetTypes[name], parts, patienceMs);
-    const fields = new Fields(frame.body.subarray(4));
-    if (frame.type === packetTypes.STATUS) {
-      const number = fields.uint32();
-      if (number !== statusCodes.OK) throw toStatus(number, name, fields);
-      if (expected === 'STATUS') return fields;
-    } else if (frame.type === packetTypes[expected]) {
-      return fields;
-    }
-    throw new AppError('REMOTE_REFUSED', { detail: `unexpected reply to ${name}` });
+    const frame = await new Promise<Frame>((resolve, reject) => {
+      const id = this.#expect(name, resolve, reject, patienceMs);
+      if (id !== undefined) this.#send(packetTypes[name], [uint32(id), ...parts]);
+    });
+    return toFields(frame, name, expected);
+  }
+
+  /**
+   * WRITE of what lies in `memory` behind `writeRoomBytes`; the room is overwritten. `taken` is called when the memory may be
+   * used again, well before the answer comes.
+   */
+  async write(handle: Buffer, offset: number, memory: Buffer, taken: () => void): Promise<void> {
+    const dataBytes = memory.length - writeRoomBytes;
+    const frame = await new Promise<Frame>((resolve, reject) => {
+      const id = this.#expect('WRITE', resolve, reject, defaultPatienceMs);
+      if (id === undefined) return;
+      const start = writeRoomBytes - (4 + 1 + 4 + handle.length + 8 + 4);
+      let at = memory.writeUInt32BE(memory.length - start - 4, start);
+      at = memory.writeUInt8(packetTypes.WRITE, at);
+      at = memory.writeUInt32BE(id, at);
+      at += handle.copy(memory, at);
+      at = memory.writeUInt32BE(Math.floor(offset / 2 ** 32), at);
+      at = memory.writeUInt32BE(offset % 2 ** 32, at);
+      memory.writeUInt32BE(dataBytes, at);
+      this.#queue({ bytes: memory.subarray(start), taken });
+    });
+    toFields(frame, 'WRITE', 'STATUS');
   }
 
   extended(
@@ -135,22 +161,21 @@ export class SftpChannel {
     this.#stream.destroy();
   }
 
-  #exchange(
+  /** The request's id. Undefined: the line has ended already, and `reject` was called. */
+  #expect(
     request: string,
-    type: number,
-    parts: readonly Uint8Array[],
+    resolve: Pending['resolve'],
+    reject: Pending['reject'],
     patienceMs: number,
-  ): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      if (this.#ended !== undefined) {
-        reject(this.#ended);
-        return;
-      }
-      const id = this.#nextId;
-      this.#nextId = id === 0xffffffff ? 1 : id + 1;
-      this.#pending.set(id, this.#entry(request, resolve, reject, patienceMs));
-      this.#send(type, [uint32(id), ...parts]);
-    });
+  ): number | undefined {
+    if (this.#ended !== undefined) {
+      reject(this.#ended);
+      return undefined;
+    }
+    const id = this.#nextId;
+    this.#nextId = id === 0xffffffff ? 1 : id + 1;
+    this.#pending.set(id, this.#entry(request, resolve, reject, patienceMs));
+    return id;
   }
 
   #entry(
@@ -164,13 +189,18 @@ export class SftpChannel {
 
   /** No back-pressure here: callers bound what they have in flight, and the stream keeps no more than that. */
   #send(type: number, parts: readonly Uint8Array[]): void {
-    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     const last = parts.at(-1);
     if (last === undefined || last.length <= smallPieceBytes) {
-      this.#outbox.push(packet(type, parts));
+      this.#queue({ bytes: packet(type, parts) });
       return;
     }
-    this.#outbox.push(packet(type, parts.slice(0, -1), last.length), last);
+    this.#queue({ bytes: packet(type, parts.slice(0, -1), last.length) });
+    this.#queue({ bytes: last });
+  }
+
+  #queue(piece: Piece): void {
+    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
+    this.#outbox.push(piece);
   }
 
   #flush(): void {
@@ -184,13 +214,13 @@ export class SftpChannel {
       small = [];
     };
     this.#atOnce(() => {
-      for (const piece of pieces) {
-        if (piece.length <= smallPieceBytes) {
-          small.push(piece);
+      for (const { bytes, taken } of pieces) {
+        if (taken === undefined && bytes.length <= smallPieceBytes) {
+          small.push(bytes);
           continue;
         }
         sendSmall();
-        this.#stream.write(piece);
+        this.#stream.write(bytes, taken);
       }
       sendSmall();
     });
@@ -230,6 +260,19 @@ export class SftpChannel {
 
 const lost = (cause?: unknown): AppError =>
   new AppError('REMOTE_UNREACHABLE', { detail: 'the connection ended', cause });
+
+/** The fields behind the id. A STATUS other than OK becomes a RemoteStatus. */
+function toFields(frame: Frame, name: string, expected: keyof typeof packetTypes): Fields {
+  const fields = new Fields(frame.body.subarray(4));
+  if (frame.type === packetTypes.STATUS) {
+    const number = fields.uint32();
+    if (number !== statusCodes.OK) throw toStatus(number, name, fields);
+    if (expected === 'STATUS') return fields;
+  } else if (frame.type === packetTypes[expected]) {
+    return fields;
+  }
+  throw new AppError('REMOTE_REFUSED', { detail: `unexpected reply to ${name}` });
+}
 
 function toStatus(number: number, request: string, fields: Fields): RemoteStatus {
   const text = fields.left >= 4 ? fields.string().toString('latin1') : '';

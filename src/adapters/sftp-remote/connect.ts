@@ -11,6 +11,7 @@ import ssh2, {
 } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
+import { reusePackets } from './ssh2-private.ts';
 
 const { Client } = ssh2;
 
@@ -115,6 +116,7 @@ async function attempt(
     // From here on the channel's own close event tells; without a listener an error would end the process.
     client.on('error', () => stop());
     client.on('close', () => signal.removeEventListener('abort', stop));
+    reusePackets(client, socket);
     return {
       kind: 'connected',
       connection: {

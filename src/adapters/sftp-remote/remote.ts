@@ -19,7 +19,7 @@ import { askReceipt } from './ask-receipt.ts';
 import { readSha256, sha256Request } from './check-file.ts';
 import { connectSftp } from './connect.ts';
 import { handleOf, writeSmall } from './small-file.ts';
-import { hashByReading, writeAll, type TransferLimits } from './transfer.ts';
+import { createPieces, hashByReading, writeAll, type Pieces } from './transfer.ts';
 import {
   noAttributes,
   openFlags,
@@ -63,7 +63,9 @@ export function createRemotes(options: {
 /** A server that does not say how many files may be open has room for these. */
 const defaultHandles = 64;
 
-interface Limits extends TransferLimits {
+interface Limits {
+  readonly readBytes: number;
+  readonly writeBytes: number;
   readonly handles: number;
 }
 
@@ -86,7 +88,8 @@ class SftpRemote implements Remote {
   readonly roundTripMs: number;
   readonly maximumOpen: number;
   readonly #channel: SftpChannel;
-  readonly #limits: TransferLimits;
+  readonly #limits: Limits;
+  readonly #pieces: Pieces;
   readonly #end: () => void;
 
   constructor(
@@ -101,6 +104,7 @@ class SftpRemote implements Remote {
     this.#channel = channel;
     this.hostKey = facts.hostKey;
     this.#limits = facts.limits;
+    this.#pieces = createPieces(facts.limits.writeBytes);
     this.roundTripMs = facts.roundTripMs;
     this.maximumOpen = facts.limits.handles;
     this.#end = facts.end;
@@ -186,7 +190,7 @@ class SftpRemote implements Remote {
     const flags = openFlags.WRITE | openFlags.CREAT | (how.offset === 0 ? openFlags.TRUNC : 0);
     try {
       return await this.#withHandle(path, flags, async (handle) => {
-        await writeAll(this.#channel, handle, source, { ...how, limits: this.#limits }, signal);
+        await writeAll(this.#channel, handle, source, { ...how, pieces: this.#pieces }, signal);
         const times = timeAttributes(how.modifiedMs);
         await this.#channel.request('FSETSTAT', [handle, times], 'STATUS');
         if (this.#offers('fsync@openssh.com')) {
@@ -210,7 +214,7 @@ class SftpRemote implements Remote {
       return { sha256: await this.#checkFile(path, lengthBytes), by: 'check-file' };
     }
     const sha256 = await this.#withHandle(path, openFlags.READ, (handle) =>
-      hashByReading(this.#channel, handle, lengthBytes, this.#limits, signal),
+      hashByReading(this.#channel, handle, lengthBytes, this.#limits.readBytes, signal),
     );
     return { sha256, by: 'read-back' };
   }

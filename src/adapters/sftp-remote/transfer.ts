@@ -4,51 +4,141 @@
 import { createHash } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import type { RemoteSource } from '../../flow/ports/replication.ts';
-import { RemoteStatus, type SftpChannel } from './channel.ts';
+import { RemoteStatus, writeRoomBytes, type SftpChannel } from './channel.ts';
 import { statusCodes, uint32, uint64 } from './wire.ts';
-
-export interface TransferLimits {
-  readonly readBytes: number;
-  readonly writeBytes: number;
-}
 
 /** A file: 128 requests of 32 KB, or 16 of 255 KB. Covers 100 MB/s at 40 ms. */
 const inFlightBytes = 4 * 1024 * 1024;
+/** Read at once, of a file. */
+const readAheadBytes = 4 * 255 * 1024;
+/** Of one connection, whatever its files. */
+const keptBytes = 2 * inFlightBytes;
+
+/** Memory for WRITEs, used again and again: new memory for each is the collector's work, which costs more than the sending. */
+export interface Pieces {
+  readonly dataBytes: number;
+  /** With room in front for the packet's fields (channel.ts). */
+  take(): Buffer;
+  giveBack(memory: Buffer): void;
+}
+
+export function createPieces(dataBytes: number): Pieces {
+  const free: Buffer[] = [];
+  const most = Math.ceil(keptBytes / dataBytes);
+  return {
+    dataBytes,
+    take: () => free.pop() ?? Buffer.allocUnsafeSlow(writeRoomBytes + dataBytes),
+    giveBack: (memory) => {
+      if (free.length < most) free.push(memory);
+    },
+  };
+}
 
 /** Writes [offset, sizeBytes) of the source. SOURCE_CHANGED when the source ends too early. */
 export async function writeAll(
   channel: SftpChannel,
   handle: Buffer,
   source: RemoteSource,
-  how: { readonly offset: number; readonly sizeBytes: number; readonly limits: TransferLimits },
+  how: { readonly offset: number; readonly sizeBytes: number; readonly pieces: Pieces },
   signal: AbortSignal,
 ): Promise<void> {
-  const chunkBytes = how.limits.writeBytes;
-  const inFlight = new Set<Promise<void>>();
-  let failure: { readonly error: unknown } | undefined;
+  const { pieces, sizeBytes } = how;
+  const flight = new Flight(channel, handle, pieces);
+  const read = (offset: number) => readPieces(source, pieces, offset, sizeBytes);
   let offset = how.offset;
-  while (offset < how.sizeBytes && failure === undefined) {
-    signal.throwIfAborted();
-    const data = await source.read(offset, Math.min(chunkBytes, how.sizeBytes - offset));
-    if (data.length === 0) {
-      failure = { error: new AppError('SOURCE_CHANGED', { at: offset }) };
-      break;
+  let ahead = read(offset);
+  try {
+    while (offset < sizeBytes && flight.failure === undefined) {
+      signal.throwIfAborted();
+      const { list, count } = await ahead;
+      if (count === 0) throw new AppError('SOURCE_CHANGED', { at: offset });
+      const from = offset;
+      offset += count;
+      // Read while this is encrypted and sent.
+      ahead = read(offset);
+      flight.send(list, from, count);
+      await flight.room();
     }
-    const written = channel
-      .request('WRITE', [handle, uint64(offset), uint32(data.length), data], 'STATUS')
-      .then(
-        () => undefined,
-        (error: unknown) => {
-          failure ??= { error };
-        },
-      )
-      .finally(() => inFlight.delete(written));
-    inFlight.add(written);
-    offset += data.length;
-    if (inFlight.size * chunkBytes >= inFlightBytes) await Promise.race(inFlight);
+  } finally {
+    // The file must not be closed under a reading, nor the handle under a writing.
+    await Promise.allSettled([ahead, flight.landed()]);
   }
-  await Promise.all(inFlight);
-  if (failure !== undefined) throw failure.error;
+  if (flight.failure !== undefined) throw flight.failure.error;
+}
+
+interface ReadPieces {
+  readonly list: readonly Buffer[];
+  /** How many bytes they hold together; only the last ones may be short. */
+  readonly count: number;
+}
+
+/** Several pieces at once: the way through a thread costs more than the reading. */
+async function readPieces(
+  source: RemoteSource,
+  pieces: Pieces,
+  offset: number,
+  endBytes: number,
+): Promise<ReadPieces> {
+  const wanted = Math.min(endBytes - offset, Math.max(readAheadBytes, pieces.dataBytes));
+  const list: Buffer[] = [];
+  const targets: Buffer[] = [];
+  for (let at = 0; at < wanted; at += pieces.dataBytes) {
+    const memory = pieces.take();
+    list.push(memory);
+    const length = Math.min(pieces.dataBytes, wanted - at);
+    targets.push(memory.subarray(writeRoomBytes, writeRoomBytes + length));
+  }
+  return { list, count: wanted === 0 ? 0 : await source.readInto(targets, offset) };
+}
+
+/** The WRITEs of one file that have no answer yet. */
+class Flight {
+  readonly #channel: SftpChannel;
+  readonly #handle: Buffer;
+  readonly #pieces: Pieces;
+  #bytes = 0;
+  #heard = (): void => undefined;
+  failure: { readonly error: unknown } | undefined;
+
+  constructor(channel: SftpChannel, handle: Buffer, pieces: Pieces) {
+    this.#channel = channel;
+    this.#handle = handle;
+    this.#pieces = pieces;
+  }
+
+  send(list: readonly Buffer[], offset: number, count: number): void {
+    for (const [index, memory] of list.entries()) {
+      const at = index * this.#pieces.dataBytes;
+      if (at >= count) this.#pieces.giveBack(memory);
+      else this.#sendOne(memory, offset + at, Math.min(this.#pieces.dataBytes, count - at));
+    }
+  }
+
+  #sendOne(memory: Buffer, offset: number, length: number): void {
+    this.#bytes += length;
+    const whole = memory.subarray(0, writeRoomBytes + length);
+    this.#channel
+      .write(this.#handle, offset, whole, () => this.#pieces.giveBack(memory))
+      .catch((error: unknown) => {
+        this.failure ??= { error };
+      })
+      .finally(() => {
+        this.#bytes -= length;
+        this.#heard();
+      });
+  }
+
+  async room(): Promise<void> {
+    while (this.#bytes >= inFlightBytes && this.failure === undefined) await this.#answer();
+  }
+
+  async landed(): Promise<void> {
+    while (this.#bytes > 0) await this.#answer();
+  }
+
+  #answer(): Promise<void> {
+    return new Promise((resolve) => (this.#heard = resolve));
+  }
 }
 
 /** SHA-256 of the first `lengthBytes`, lower-case hex. REMOTE_MISMATCH when the file is shorter. */
@@ -56,11 +146,10 @@ export async function hashByReading(
   channel: SftpChannel,
   handle: Buffer,
   lengthBytes: number,
-  limits: TransferLimits,
+  chunkBytes: number,
   signal: AbortSignal,
 ): Promise<string> {
   const hash = createHash('sha256');
-  const chunkBytes = limits.readBytes;
   const ahead: Promise<Buffer[]>[] = [];
   const width = Math.ceil(inFlightBytes / chunkBytes);
   let asked = 0;

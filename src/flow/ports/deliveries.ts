@@ -17,6 +17,9 @@ export interface Delivery {
   /** The job that published it. */
   readonly jobId: string | undefined;
   readonly sizeBytes: number;
+  /** Of the file when the row was written, in whole milliseconds. */
+  readonly modifiedMs: number;
+  readonly inode: string;
   /** Lower-case hex of what was published. Nothing else is ever sent under this row. */
   readonly sha256: string;
   /** What we published under this path before, newest first: a remote file with one of these digests is our own. */

@@ -10,8 +10,8 @@ export interface RemoteFacts {
 
 /** The open local file: one inode from the first byte to the last. */
 export interface RemoteSource {
-  /** Up to `length` bytes at `offset`; an empty array at the end. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills the targets from `offset` on; how many bytes there were, 0 at the end. Each byte is asked for once, in their order. */
+  readInto(targets: readonly Uint8Array[], offset: number): Promise<number>;
 }
 
 /** A file that is in memory as a whole. */

@@ -30,6 +30,8 @@ export interface OpenFile {
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Fills `target` from `offset` on and says how many bytes there were: for callers that have room for a header before it. */
   readInto(target: Uint8Array, offset: number): Promise<number>;
+  /** The same for several targets, one behind the other, in one go. */
+  readIntoAll(targets: readonly Uint8Array[], offset: number): Promise<number>;
   /** Writes all of them at `offset`, one behind the other, or throws DISK_FULL or STORAGE_FAILED, whose `at` says how many
    *  bytes of them are there nevertheless. */
   write(offset: number, chunks: readonly Uint8Array[]): Promise<void>;

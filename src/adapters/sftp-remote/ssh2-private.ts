@@ -1,0 +1,91 @@
+// What the sender needs of ssh2 and its types do not tell: the one file of this folder that reads its inner fields, so that a
+// new version is looked at here. A test of each fails when the field is gone; then ssh2's own, slower way is taken.
+
+import { randomFillSync } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Client } from 'ssh2';
+
+interface InnerProtocol {
+  readonly _kexinit?: unknown;
+  readonly _cipher?: { readonly constructor: { readonly name: string } };
+  readonly _packetRW?: {
+    write?: { readonly allocStart?: unknown; alloc?: (bytes: number, force?: boolean) => Buffer };
+  };
+}
+
+const blockBytes = 16;
+const tagBytes = 16;
+const slabBytes = 512 * 1024;
+/** More than the socket's own buffer takes at once; beyond it new memory is made, and left to the collector. */
+const keptSlabs = 8;
+
+/**
+ * ssh2 makes new memory for each packet of 32 KB and asks the system for its random padding; together that costs more than
+ * encrypting it, and most of it is the collector's work. Here packets lie in memory that is used again when the socket has
+ * sent it, and padding comes out of a store of random bytes. For AES-GCM alone (RFC 5647 §7.2: blocks of 16, the length not
+ * counted; the tag is appended in place). False when ssh2 is not as we know it: then all stays as it was.
+ */
+export function reusePackets(client: Client, socket: Socket): boolean {
+  const protocol = (client as unknown as { readonly _protocol?: InnerProtocol })._protocol;
+  const writer = protocol?._packetRW?.write;
+  const alloc = writer?.alloc;
+  if (protocol === undefined || writer === undefined || typeof alloc !== 'function') return false;
+  if (writer.allocStart !== 5 || !('_kexinit' in protocol)) return false;
+  const slabs = createSlabs(socket);
+  writer.alloc = (payloadBytes, force) => {
+    const isPlain = protocol._kexinit !== undefined && force !== true;
+    if (isPlain || protocol._cipher?.constructor.name !== 'AESGCMCipherBinding') {
+      return alloc.call(writer, payloadBytes, force);
+    }
+    let padding = blockBytes - ((1 + payloadBytes) & (blockBytes - 1));
+    if (padding < 4) padding += blockBytes;
+    const length = 1 + payloadBytes + padding;
+    const packet = slabs.take(4 + length + tagBytes);
+    packet.writeUInt32BE(length, 0);
+    packet[4] = padding;
+    pad(packet, 5 + payloadBytes, padding);
+    return packet;
+  };
+  return true;
+}
+
+/** Memory in the order of sending. ssh2 gives a packet to the socket before it asks for the next one. */
+export function createSlabs(socket: Pick<Socket, 'bytesWritten' | 'writableLength'>): {
+  take(bytes: number): Buffer;
+} {
+  let slab: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  let used = 0;
+  /** Full ones, oldest first. `until`: free when the socket has sent so many bytes in all. */
+  const full: { readonly slab: Buffer; readonly until: number }[] = [];
+  const next = (): Buffer => {
+    const given = socket.bytesWritten;
+    const sent = given - socket.writableLength;
+    const [oldest] = full;
+    const free = oldest !== undefined && oldest.until <= sent ? full.shift()?.slab : undefined;
+    if (full.length < keptSlabs) full.push({ slab, until: given });
+    return free ?? Buffer.allocUnsafeSlow(slabBytes);
+  };
+  return {
+    take: (bytes) => {
+      if (bytes > slabBytes) return Buffer.allocUnsafeSlow(bytes);
+      if (used + bytes > slab.length) {
+        slab = next();
+        used = 0;
+      }
+      used += bytes;
+      return slab.subarray(used - bytes, used);
+    },
+  };
+}
+
+const store = Buffer.allocUnsafeSlow(64 * 1024);
+let storeUsed = store.length;
+
+function pad(packet: Buffer, at: number, bytes: number): void {
+  if (storeUsed + bytes > store.length) {
+    randomFillSync(store);
+    storeUsed = 0;
+  }
+  store.copy(packet, at, storeUsed, storeUsed + bytes);
+  storeUsed += bytes;
+}

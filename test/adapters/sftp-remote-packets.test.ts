@@ -1,0 +1,98 @@
+// What the sender takes from inside ssh2: memory for packets that is used again. A new version of ssh2 that is otherwise
+// inside must be noticed here; then `reusePackets` says no, and the slower way is taken.
+
+import t from 'tap';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import ssh2, { type Client as ClientType } from 'ssh2';
+import { SftpChannel } from '../../src/adapters/sftp-remote/channel.ts';
+import { handleOf } from '../../src/adapters/sftp-remote/small-file.ts';
+import { createSlabs, reusePackets } from '../../src/adapters/sftp-remote/ssh2-private.ts';
+import { createPieces, writeAll } from '../../src/adapters/sftp-remote/transfer.ts';
+import { noAttributes, string, uint32 } from '../../src/adapters/sftp-remote/wire.ts';
+import { sourceOf } from '../support/fake-remote.ts';
+import { missing } from '../support/programs.ts';
+import { startSshd } from '../support/sshd.ts';
+
+const { Client } = ssh2;
+
+void t.test('memory is not used again before the socket has sent it', async (t) => {
+  const socket = { bytesWritten: 0, writableLength: 0 };
+  const slabs = createSlabs(socket);
+  const take = (): Buffer => {
+    const packet = slabs.take(200 * 1024);
+    socket.bytesWritten += packet.length;
+    socket.writableLength += packet.length;
+    return packet;
+  };
+  const taken = Array.from({ length: 6 }, take);
+  const owners = (): number => new Set(taken.map(({ buffer }) => buffer)).size;
+  t.equal(owners(), 3, 'two in each piece of memory, and none of them twice');
+  for (const [index, packet] of taken.entries()) packet.fill(index);
+  t.ok(taken.every((packet, index) => packet.every((byte) => byte === index)));
+  socket.writableLength = 2 * 200 * 1024;
+  const next = take();
+  t.equal(next.buffer, taken[0]?.buffer, 'the one that was sent first comes first');
+  take();
+  t.notOk(
+    taken.slice(4).some(({ buffer }) => buffer === take().buffer),
+    'what waits is left',
+  );
+  t.equal(slabs.take(600 * 1024).length, 600 * 1024, 'a packet that is larger has its own');
+});
+
+void t.test('an ssh2 that is otherwise inside is left alone', async (t) => {
+  const socket = connect({ host: '127.0.0.1', port: 1 });
+  socket.on('error', () => undefined);
+  const strange = [{}, { _protocol: {} }, { _protocol: { _packetRW: { write: {} } } }];
+  for (const client of strange) t.notOk(reusePackets(client as unknown as ClientType, socket));
+  const alloc = (): Buffer => Buffer.alloc(1);
+  const write = { allocStart: 9, alloc };
+  const moved = { _protocol: { _kexinit: undefined, _packetRW: { write } } };
+  t.notOk(reusePackets(moved as unknown as ClientType, socket));
+  t.equal(write.alloc, alloc);
+});
+
+for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr'] as const) {
+  void t.test(
+    `every byte arrives with ${cipher}, also over new keys`,
+    { skip: missing('sshd') },
+    async (t) => {
+      const server = await startSshd(['ed25519'], ['RekeyLimit 3M']);
+      t.teardown(() => server.close());
+      const { host, port, user: username } = server.address;
+      const socket = connect({ host, port });
+      const client = new Client();
+      t.teardown(() => client.end());
+      const privateKey = await readFile(server.keyPath, 'utf8');
+      const algorithms = { cipher: [cipher], compress: ['none' as const] };
+      await new Promise((resolve, reject) => {
+        client.once('ready', () => resolve(undefined));
+        client.once('error', reject);
+        client.connect({ sock: socket, username, privateKey, algorithms });
+      });
+      t.ok(reusePackets(client, socket), 'ssh2 is as we know it');
+      const stream = await new Promise<Duplex>((resolve, reject) => {
+        client.subsys('sftp', (error, channel) =>
+          error === undefined ? resolve(channel) : reject(error),
+        );
+      });
+      const channel = new SftpChannel(stream);
+      await channel.start();
+      const bytes = randomBytes(12_345_678);
+      const path = join(server.folder, 'file');
+      const open = [string(path), uint32(0x02 | 0x08), noAttributes];
+      const handle = handleOf(await channel.request('OPEN', open, 'HANDLE'));
+      let keys = 0;
+      client.on('handshake', () => (keys += 1));
+      const how = { offset: 0, sizeBytes: bytes.length, pieces: createPieces(255 * 1024) };
+      await writeAll(channel, handle, sourceOf(bytes), how, new AbortController().signal);
+      await channel.request('CLOSE', [handle], 'STATUS');
+      t.ok(keys >= 2, 'keys were exchanged meanwhile');
+      t.ok(bytes.equals(await readFile(path)));
+    },
+  );
+}
