@@ -243,8 +243,11 @@ void t.test('a session whose account expires hears why, and ends', async (t) => 
 });
 
 /** Rows in memory; counts the writes. */
-function memoryStore(): PenaltyStore & { rows: Map<string, Penalty>; writes: number } {
+function memoryStore(
+  now: () => number = () => 0,
+): PenaltyStore & { rows: Map<string, Penalty>; writes: number } {
   const rows = new Map<string, Penalty>();
+  const forgiven = new Map<string, number>();
   const store = {
     rows,
     writes: 0,
@@ -263,7 +266,10 @@ function memoryStore(): PenaltyStore & { rows: Map<string, Penalty>; writes: num
     of: async () => [],
     forget: async (name: string) => {
       for (const [key, { who }] of rows) if (who === `hash of ${name}`) rows.delete(key);
+      forgiven.set(`hash of ${name}`, now());
     },
+    forgiven: async (after: number) =>
+      [...forgiven].flatMap(([who, at]) => (at > after ? [{ who, at }] : [])),
   };
   return store;
 }
@@ -301,6 +307,26 @@ void t.test('a restart does not forgive, a command does, and a storm writes litt
   second.forgive('c', 'carol');
   await second.save();
   t.equal(store.rows.size, 0, 'a right login takes its row away');
+});
+
+void t.test('a command takes back what the server has not written down yet', async (t) => {
+  let now = 1_000;
+  const store = memoryStore(() => now);
+  const penalties = createPenalties(() => now, store);
+  for (let count = 0; count < 3; count += 1) penalties.failed('a', 'alice');
+  for (let count = 0; count < 3; count += 1) penalties.failed('a', 'bob');
+  await store.forget('alice');
+  // The server writes before it notices.
+  await penalties.save();
+  await penalties.reload();
+  t.notOk(penalties.isUnder('a', 'alice'), 'user unlock');
+  t.ok(penalties.isUnder('a', 'bob'));
+  await penalties.save();
+  t.same([...store.rows.keys()], ['a hash of bob'], 'nothing comes back after a restart');
+  now += 1;
+  for (let count = 0; count < 3; count += 1) penalties.failed('a', 'alice');
+  await penalties.reload();
+  t.ok(penalties.isUnder('a', 'alice'), 'what came after counts');
 });
 
 void t.test('what is refused in masses is one line and one entry for each kind', async (t) => {

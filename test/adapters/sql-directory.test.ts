@@ -10,6 +10,7 @@ import { createAccounts } from '../../src/adapters/sql/accounts.ts';
 import { AuditLog } from '../../src/adapters/sql/audit.ts';
 import { SqlMembers } from '../../src/adapters/sql/members.ts';
 import { createPartners } from '../../src/adapters/sql/partners.ts';
+import { createPenaltyStore } from '../../src/adapters/sql/penalties.ts';
 import { SqlProjects } from '../../src/adapters/sql/projects.ts';
 import { SqlRecipients } from '../../src/adapters/sql/recipients.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
@@ -363,5 +364,32 @@ void t.test(
     await here.recipients.remove(second.recipient.id);
     t.same(await here.recipients.list(), []);
     t.ok((await here.recipients.put(facts)).isNew, 'it can be added again');
+  },
+);
+
+void t.test(
+  'who was forgiven is told for as long as it is asked for, and has no lock',
+  async (t) => {
+    const { here, time } = await instance(t);
+    const clock: Clock = { now: () => time.now, sleep: () => Promise.resolve() };
+    const store = createPenaltyStore({ db: here.db, clock, key: randomBytes(32) });
+    const who = store.who('alice');
+    const lock = {
+      source: '192.0.2.7',
+      who,
+      failures: 3,
+      endsAt: time.now + 15_000,
+      enforced: true,
+    };
+    await store.save([lock], [], 0);
+    t.match(await store.of('alice', time.now), [lock]);
+    await store.forget('alice');
+    await store.forget('alice');
+    t.same(await store.of('alice', 0), []);
+    t.same(await store.load(0), []);
+    t.same(await store.forgiven(time.now - 1), [{ who, at: time.now }]);
+    t.same(await store.forgiven(time.now), []);
+    await store.save([], [], time.now + 1);
+    t.same(await store.forgiven(0), [], 'it goes with what it was about');
   },
 );

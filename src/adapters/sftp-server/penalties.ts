@@ -36,6 +36,8 @@ interface Entry extends Penalty {
   /** In the store, as it was at some time. */
   readonly isSaved: boolean;
   readonly isChanged: boolean;
+  /** The last failure; of what was written down before, when that was read. */
+  readonly failedAt: number;
 }
 
 export function createPenalties(now: () => number, store?: PenaltyStore): Penalties {
@@ -79,7 +81,7 @@ export function createPenalties(now: () => number, store?: PenaltyStore): Penalt
     // One that was just forgotten may still be written down.
     const isSaved = before?.isSaved === true || over.has(key);
     const penalty = { source, who: name, failures, endsAt, enforced };
-    put(key, { ...penalty, isSaved, isChanged: true });
+    put(key, { ...penalty, isSaved, isChanged: true, failedAt: now() });
   };
   const save = async (): Promise<void> => {
     const changed = [...entries.values()]
@@ -87,7 +89,9 @@ export function createPenalties(now: () => number, store?: PenaltyStore): Penalt
       .slice(0, mostSavedAtOnce);
     const gone = [...over].slice(0, mostSavedAtOnce);
     if (store === undefined || changed.length + gone.length === 0) return;
-    const plain = changed.map(({ isSaved: _, isChanged: __, ...penalty }) => penalty);
+    const plain = changed.map(({ source, who, failures, endsAt, enforced }) => {
+      return { source, who, failures, endsAt, enforced };
+    });
     await store.save(
       plain,
       gone.map(([, one]) => one),
@@ -112,12 +116,17 @@ export function createPenalties(now: () => number, store?: PenaltyStore): Penalt
     const rows = new Map(
       (await store.load(now() - rememberedMs)).map((row) => [keyOf(row.source, row.who), row]),
     );
+    const forgiven = new Map(
+      (await store.forgiven(now() - rememberedMs)).map(({ who, at }) => [who, at]),
+    );
     for (const [key, entry] of entries) {
-      if (entry.isSaved && !rows.has(key)) entries.delete(key);
+      const isForgiven = entry.failedAt <= (forgiven.get(entry.who) ?? -1);
+      if (isForgiven) drop(key, entry);
+      else if (entry.isSaved && !rows.has(key)) entries.delete(key);
     }
     for (const [key, row] of rows) {
       if (entries.has(key) || over.has(key) || entries.size >= mostKept) continue;
-      entries.set(key, { ...row, isSaved: true, isChanged: false });
+      entries.set(key, { ...row, isSaved: true, isChanged: false, failedAt: now() });
     }
   };
   return {

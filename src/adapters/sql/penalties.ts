@@ -6,6 +6,9 @@ import type { Clock } from '../../flow/ports/clock.ts';
 import type { Penalty, PenaltyStore } from '../../flow/ports/penalties.ts';
 import type { Database, LoginPenaltyTable } from './schema.ts';
 
+/** Stands in the place of a source in the row that says when a name was forgiven; no address is like that. */
+const forgiveness = '';
+
 export function createPenaltyStore(tools: {
   readonly db: Kysely<Database>;
   readonly clock: Clock;
@@ -15,14 +18,26 @@ export function createPenaltyStore(tools: {
   const { db, clock } = tools;
   const who = (name: string): string =>
     createHmac('sha256', tools.key).update(name).digest('base64url').slice(0, 22);
-  const after = (at: number) => db.selectFrom('login_penalty').selectAll().where('endsAt', '>', at);
+  const all = (at: number) => db.selectFrom('login_penalty').selectAll().where('endsAt', '>', at);
+  const after = (at: number) => all(at).where('source', '<>', forgiveness);
   return {
     who,
     load: async (at) => (await after(at).orderBy('updatedAt').execute()).map(read),
     of: async (name, at) =>
       (await after(at).where('who', '=', who(name)).where('enforced', '=', 1).execute()).map(read),
-    forget: async (name) => {
-      await db.deleteFrom('login_penalty').where('who', '=', who(name)).execute();
+    forget: (name) =>
+      db.transaction().execute(async (trx) => {
+        const now = clock.now();
+        const row = { source: forgiveness, who: who(name), failures: 0, enforced: 0 };
+        await trx.deleteFrom('login_penalty').where('who', '=', row.who).execute();
+        await trx
+          .insertInto('login_penalty')
+          .values({ ...row, endsAt: now, updatedAt: now })
+          .execute();
+      }),
+    forgiven: async (at) => {
+      const rows = await all(at).where('source', '=', forgiveness).execute();
+      return rows.map(({ who, endsAt }) => ({ who, at: endsAt }));
     },
     save: (changed, over, forgetBefore) =>
       db.transaction().execute(async (trx) => {

@@ -27,6 +27,8 @@ export interface PenaltyStore {
   ): Promise<void>;
   /** Enforced penalties of this user name that end after `after`. */
   of(name: string, after: number): Promise<readonly Penalty[]>;
-  /** Takes back all of this user name. A running server notices. */
+  /** Takes back all of this user name, also what a running server has not written down yet. It notices. */
   forget(name: string): Promise<void>;
+  /** Whom and when `forget` forgave, after `after`: what they did wrong until then counts no more. */
+  forgiven(after: number): Promise<readonly { readonly who: string; readonly at: number }[]>;
 }
