@@ -6,7 +6,11 @@ import { loadConfig, type Config } from './config.ts';
 import { instancePaths, type InstancePaths } from './core/instance.ts';
 import { createAnchor, type Anchor } from './adapters/audit-anchor.ts';
 import { systemClock } from './adapters/clock.ts';
-import { createInstanceFiles, ensureInstanceFolders } from './adapters/instance-files.ts';
+import {
+  createInstanceFiles,
+  demandOwner,
+  ensureInstanceFolders,
+} from './adapters/instance-files.ts';
 import { fingerprintOfFile, sshKeys } from './adapters/keys.ts';
 import { argonPasswords } from './adapters/passwords.ts';
 import { loadSecrets, type Secrets } from './adapters/secrets.ts';
@@ -48,6 +52,7 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
   const clock = systemClock;
   const paths = instancePaths(home);
   const config = await loadConfig(paths.config);
+  await demandOwner(paths);
   const secrets = await loadSecrets(paths.masterKey);
   await ensureInstanceFolders(paths);
   const opened = await openSqlite(paths.database);

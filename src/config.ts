@@ -181,11 +181,12 @@ export const resolveHome = (option: string | undefined): string =>
 
 /** Reads and checks the file. Throws CONFIG_INVALID naming each mistake with its line. */
 export async function loadConfig(path: string, shownAs = 'config/clubhouse.yaml'): Promise<Config> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new AppError('CONFIG_INVALID', {
-      cause,
-      detail: `no instance is here, ${path} cannot be read; run clubhouse init, or name the folder with --home`,
-    });
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const detail =
+      cause.code === 'EACCES'
+        ? `this account may not read ${path}; run this under the account of the instance`
+        : `no instance is here, ${path} cannot be read; run clubhouse init, or name the folder with --home`;
+    throw new AppError('CONFIG_INVALID', { cause, detail });
   });
   return parseConfig(text, shownAs);
 }

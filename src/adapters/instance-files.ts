@@ -41,6 +41,21 @@ const makePrivate = (path: string): Promise<void> =>
     });
   });
 
+/**
+ * An instance works under one account. Throws CONFLICT for another one, and for root: what it makes here, its owner could
+ * not open afterwards, and one command would stop the server.
+ */
+export async function demandOwner({ data }: InstancePaths): Promise<void> {
+  const ours = process.geteuid?.();
+  const found = await stat(data).catch(() => undefined);
+  if (found === undefined || ours === undefined || found.uid === ours) return;
+  throw new AppError('CONFLICT', {
+    detail:
+      `this instance belongs to another account (user id ${found.uid}, not ${ours}); ` +
+      `run this under it, for example with sudo -u '#${found.uid}'`,
+  });
+}
+
 /** Makes the folders that every instance has; those that are there stay. */
 export async function ensureInstanceFolders(paths: InstancePaths): Promise<void> {
   const folders = [paths.profiles, paths.recipients, paths.tree, paths.state, paths.spool];

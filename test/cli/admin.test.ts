@@ -223,6 +223,21 @@ await t.test('--home beats CLUBHOUSE_HOME, and a folder without an instance is t
   t.match(beaten, { code: 1, err: /run clubhouse init/ });
 });
 
+await t.test('a command under another account is refused, and makes nothing', async (t) => {
+  const { geteuid } = process;
+  const own = geteuid?.() ?? 0;
+  t.teardown(() => Object.assign(process, { geteuid }));
+  process.geteuid = () => own + 1;
+  const err = `belongs to another account (user id ${own}, not ${own + 1}); run this under it`;
+  for (const args of [['project', 'add', 'foreign'], ['status'], ['doctor'], ['serve']]) {
+    const done = await clubhouse(args);
+    t.match(done, { code: 1, out: '' }, args.join(' '));
+    t.ok(done.err.includes(err), done.err);
+  }
+  Object.assign(process, { geteuid });
+  t.notMatch((await clubhouse(['project', 'list'])).out, /foreign/);
+});
+
 await t.test('status tells of files that a partner did not take', async (t) => {
   const database = new Database(join(home, 'data/state/clubhouse.db'));
   const { id } = database.prepare(`select id from project where name = 'brain'`).get() as {
