@@ -13,6 +13,7 @@ import {
   openFor,
   place,
   remove,
+  seal,
   sha256,
   upload,
   type Rig,
@@ -204,6 +205,80 @@ async function resume(rig: Rig, name: string): Promise<void> {
     rig.parts.gate.writers.delete(place(name).path);
     await sendUntilAnswered(rig, name, 'old and more');
   }
+}
+
+/** What a killed server leaves: a file that is published and does not know it, renames and a removal without their rows. */
+async function leaveBehind(rig: Rig, n: number): Promise<void> {
+  for (const name of [`${n}.dcm.part`, `>${n}.txt.part`, `>${n}-removed.part`]) {
+    await upload(rig, name, `content ${n}`);
+  }
+  await upload(rig, `${n}-late.dcm`, `content ${n}`);
+  const jobs = rig.jobs as { finish: Rig['jobs']['finish'] };
+  const finish = jobs.finish.bind(jobs);
+  jobs.finish = () => Promise.reject(new Error('killed'));
+  rig.clock.advance(6_000);
+  for (let round = 0; round < 4; round += 1) {
+    await rig.worker.turn();
+    await rig.worker.idle();
+  }
+  jobs.finish = finish;
+  await rig.storage.rename(place(`${n}.dcm.part`).path, place(`${n}.dcm`).path, false);
+  await rig.storage.rename(place(`>${n}.txt.part`).path, place(`>${n}.txt`).path, false);
+  await rig.storage.removeFile(place(`>${n}-removed.part`).path);
+  const handle = await openFor(rig, `${n}-open.dcm`, { truncate: true });
+  await handle.write(0, `content ${n}`);
+  for (const file of rig.parts.gate.writers.get(place(`${n}-open.dcm`).path)?.open ?? []) {
+    await file.close();
+  }
+  rig.parts.gate.writers.clear();
+}
+
+for (const [moment, most] of [
+  ['before', 25],
+  ['after', 8],
+] as const) {
+  void t.test(
+    `a start whose n-th call fails ${moment} its effect, and the next one puts all right`,
+    async (t) => {
+      const rig = await makeRig({ width: 1, isFast: true });
+      t.teardown(() => rig.close());
+      rig.processor.answer = (task, bytes) =>
+        task.kind === 'direct'
+          ? Promise.resolve({ kind: 'passed', sourceSha256: sha256(bytes) })
+          : seal(task, bytes);
+      let struck: string | undefined = 'none yet';
+      let n = 0;
+      for (; struck !== undefined; n += 1) {
+        await leaveBehind(rig, n);
+        const faults = faultsOf(rig);
+        faults.arm(n + 1, moment);
+        await rig.recover().catch(() => undefined);
+        struck = faults.disarm();
+        await rig.restart();
+        const names = [`${n}.dcm`, `>${n}.txt`, `${n}-late.dcm`];
+        for (const name of names) await goOn(rig, name);
+        for (const name of names) {
+          const live = (await jobsOf(rig, name)).filter(({ state }) => state !== 'superseded');
+          const told = live.map(({ state, sha256: digest }) => `${state} ${digest}`).join();
+          if (told !== `published ${sha256(`content ${n}`)}`) {
+            t.fail(`call ${n + 1}, ${struck}: ${name} is ${told || 'lost'}`);
+          }
+        }
+        for (const name of [`${n}.dcm.part`, `>${n}.txt.part`, `>${n}-removed.part`]) {
+          const rest = (await jobsOf(rig, name)).filter(({ state }) => state !== 'withdrawn');
+          if (rest.length > 0) t.fail(`call ${n + 1}, ${struck}: ${name} is left`);
+        }
+        const [open] = await jobsOf(rig, `${n}-open.dcm`);
+        if (open?.state !== 'partial') t.fail(`call ${n + 1}, ${struck}: ${open?.state ?? 'lost'}`);
+        await remove(rig, `${n}-open.dcm`);
+      }
+      t.ok(n > most, `${n} calls`);
+      for (const area of ['claims', 'outputs', 'scratch'] as const) {
+        t.strictSame(await rig.storage.listSpool(area), [], area);
+      }
+      await isLegal(t, rig);
+    },
+  );
 }
 
 void t.test('a pass whose n-th local call fails still delivers once', async (t) => {
