@@ -17,6 +17,8 @@ export const codeTags: ReadonlySet<Tag> = new Set([
   0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120,
 ]);
 
+export const isStandardScheme = (name: string): boolean => schemes.has(name);
+
 /** Is this item a code of a scheme that a standard publishes? */
 export const standardCodeItem = (item: DataSet): boolean =>
   schemes.has(firstValue(item, 0x00080102, []));

@@ -7,7 +7,7 @@ ankle aorta aortic april arch arterial artery atlas august axial back baker ball
 bill biopsy bishop black blank blue body bone bones book both bowel bowl brain breast bridge bright bronze brook brooks
 brown bush butler cardiac cardio care carotid carpenter carrier carter case cases cell center central centre cerebral
 cervical chamber chambers chance chase chest chief child church circle city clark clay clear clinic clinical clinician
-cloud coil cold cole color colour column common contour contrast control cook cool cooper core coronal coronary cortex
+cloud code coil cold cole color colour column common contour contrast container control cook cool cooper core coronal coronary cortex
 corner cotton course court cranial cranium cross crown curve daily dale data date dawn days dean december deep default
 delay demo dental depth derived detector device diagnostic diamond dicom diffusion display doctor dose double drake draw
 dual dummy duke dynamic early earth east echo elbow emergency empty energy enhanced epic error esophagus exam examination
@@ -38,7 +38,7 @@ size skin skull slice slices slow small smart smith smooth smoother snow soft so
 special spin spinal spine spiral spleen spot spring square stable standard stark start state static station steel stent
 step stern stomach stone stop strain street stress strong structure structured study summary summer sunday super superior
 supine surface surgery surgical survey swan swift system table target task taylor technician technologist test testing
-tests texas thigh thin thoracic thorax three thrombus thumb thyroid tilt time tissue title tone torso total tower town
+tests texas text thigh thin thoracic thorax three thrombus thumb thyroid tilt time tissue title tone torso total tower town
 trace track trauma treatment tree trial true tube tumor tumour turbo turner type ultra ultrasound under unit unknown
 unnamed upper urban user vale valley valve values vein venous version vertebra vertical vessel video view viewer virtual
 vision visit volume walker wall ward washington waste water wave weaver week weight wells west wheel white whole wide
@@ -62,3 +62,12 @@ matlab medcon mricron nifti nifti2dicom ohif orthanc osirix plastimatch pydicom 
 
 /** What programs write into PatientName and PatientID when there is no patient: it names nobody wherever it stands. */
 export const namesNobody: ReadonlySet<string> = new Set(nobody.split(/\s+/).filter(Boolean));
+
+const placeholders: ReadonlySet<string> = new Set(
+  // prettier-ignore
+  ['demo', 'dummy', 'example', 'patient', 'phantom', 'qa', 'qc', 'sample', 'subject', 'test', 'testing', 'volunteer'],
+);
+
+/** A name of nothing but these is nobody's: `Test^Patient`. */
+export const isPlaceholder = (word: string): boolean =>
+  placeholders.has(word) || namesNobody.has(word);

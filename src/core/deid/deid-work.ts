@@ -32,7 +32,7 @@ export interface Level {
   readonly path: readonly Tag[];
   readonly mode: TextMode;
   /** The item is a code of a standard's scheme: its texts are no free text. */
-  readonly isStandardCode: boolean;
+  readonly isStandardCode: () => boolean;
 }
 
 /** What stays the same for the whole part. */
@@ -40,6 +40,8 @@ export interface Work {
   readonly input: DeidInput;
   /** What in this file stands for somebody. */
   readonly identifying: () => Identifying;
+  /** The days that this file names, YYYYMMDD. */
+  readonly dates: () => ReadonlySet<string>;
   readonly count: (tag: Tag, kind: ActionKind) => void;
   readonly hold: (tag: Tag) => void;
 }

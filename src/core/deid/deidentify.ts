@@ -20,6 +20,7 @@ import { standardCodeItem } from './code-item.ts';
 import type { ActionCounts, DeidInput, Level, TextMode, Work } from './deid-work.ts';
 import { padText } from './encode-value.ts';
 import { identifyingIn, type Identifying } from './identifying-words.ts';
+import { datesOf } from './keep-strict.ts';
 import { markTags, marks } from './marks.ts';
 import { isKeptBy, type Decision, type FilePolicy } from './policy.ts';
 import { creatorsOf, creatorTag, safePrivateVR } from './private-blocks.ts';
@@ -44,9 +45,11 @@ export function deidentify(input: DeidInput): DeidResult {
   const done: Done = [];
   let hold: DeidResult['hold'];
   let identifying: Identifying | undefined;
+  let dates: ReadonlySet<string> | undefined;
   const work: Work = {
     input,
     identifying: () => (identifying ??= identifyingIn(input.header, isKeptBy(input.policy))),
+    dates: () => (dates ??= datesOf(input.header, isKeptBy(input.policy))),
     count: (tag, kind) => {
       done.push(tag, kind);
     },
@@ -59,7 +62,7 @@ export function deidentify(input: DeidInput): DeidResult {
     charsets: charsetsOf(input.header),
     path: [],
     mode: 'stay',
-    isStandardCode: false,
+    isStandardCode: () => false,
   };
   let elements = rewriteElements(input.dataset, top, work);
   if (input.part === 'header') elements = withOurs(elements, input);
@@ -270,7 +273,7 @@ function rewriteItem(
     charsets: own.length > 0 ? own : level.charsets,
     path: [...level.path, tag],
     mode,
-    isStandardCode: mode !== 'stay' && standardCodeItem(item),
+    isStandardCode: () => standardCodeItem(item),
   };
   return { elements: rewriteElements(item, below, work) };
 }

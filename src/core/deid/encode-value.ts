@@ -42,17 +42,20 @@ function whole(size: number, from: bigint, to: bigint, set: Setter) {
   return { size, set, from, to };
 }
 
+/** May a text VR hold this? Several values by backslashes. False for VRs of no text. */
+export function isValidText(vr: VR, text: string): boolean {
+  const rule = texts[vr];
+  if (rule === undefined) return false;
+  const parts = rule.single === true ? [text] : text.split('\\');
+  return parts.every((part) => part.length <= rule.max && rule.pattern.test(part));
+}
+
 /**
  * A text as the value field of a VR, padded to even length; undefined where it is not valid for the VR. Numbers are
  * written in decimal, several values are separated by backslashes, AT is `(gggg,eeee)`.
  */
 export function encodeText(vr: VR, text: string, bigEndian: boolean): Uint8Array | undefined {
-  const rule = texts[vr];
-  if (rule !== undefined) {
-    const parts = rule.single === true ? [text] : text.split('\\');
-    const valid = parts.every((part) => part.length <= rule.max && rule.pattern.test(part));
-    return valid ? padText(text, vr) : undefined;
-  }
+  if (texts[vr] !== undefined) return isValidText(vr, text) ? padText(text, vr) : undefined;
   if (text === '') return new Uint8Array(0);
   const parts = text.split('\\').map((part) => part.trim());
   if (vr === 'AT') return encodeTags(parts, bigEndian);

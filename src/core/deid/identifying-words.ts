@@ -2,9 +2,11 @@
 // names, and scanners fill odd fields with the patient's ID.
 
 import type { DataSet, Tag } from '../dicom/dataset.ts';
+import { isPersonName } from '../dicom/dictionary.ts';
 import { decodeValues } from '../dicom/text.ts';
-import { commonWords } from './common-words.ts';
-import { charsetsOf, effectiveVR } from './reading.ts';
+import { clinicalTerms } from './clinical-terms.ts';
+import { commonWords, isPlaceholder } from './common-words.ts';
+import { charsetsOf } from './reading.ts';
 
 export interface Identifying {
   /** Lower case, NFKC: the parts of names of persons and of IDs. */
@@ -37,6 +39,7 @@ export function identifyingIn(header: DataSet, isKept: (tag: Tag) => boolean): I
   const wholes = new Set<string>();
   for (const value of values) {
     const parts = wordsOf(fold(value));
+    if (parts.every(isPlaceholder)) continue;
     for (const part of parts) if (part.length > 1) words.add(part);
     if (parts.length === 0) continue;
     wholes.add(parts.join(''));
@@ -62,7 +65,8 @@ function collect(
     if (element.kind === 'sequence') {
       for (const item of element.items) collect(item, charsets, isKept, add);
     } else if (element.kind === 'value') {
-      const isName = effectiveVR(element.tag, element.vr) === 'PN';
+      // a name is one whatever the file calls its element
+      const isName = element.vr === 'PN' || isPersonName(element.tag);
       if ((!isName && !ids.has(element.tag)) || isKept(element.tag)) continue;
       for (const value of decodeValues(element.value, charsets, isName ? 'PN' : 'LO')) {
         for (const group of isName ? value.split('=') : [value]) add(group);
@@ -111,5 +115,31 @@ function maskAnew(text: string, identifying: Identifying): string | undefined {
     .replaceAll(word, (part) => (counts(part.toLowerCase()) ? mask : part))
     .replaceAll(/[^ -~]+/g, mask);
 }
+
+/**
+ * The same for a code (CS), undefined where nothing in it names somebody. Only whole words count, and none that clinical language
+ * or a version number has: four letters, or an ID of six digits.
+ */
+export function maskCode(text: string, identifying: Identifying): string | undefined {
+  let known = maskedCodes.get(identifying);
+  if (known === undefined) maskedCodes.set(identifying, (known = new Map()));
+  const before = known.get(text);
+  if (before !== undefined || known.has(text)) return before;
+  const counts = (part: string): boolean =>
+    isWordOfCode(part) && identifying.words.has(part) && !clinicalTerms.has(part);
+  const isNamed = wordsOf(fold(text)).some(counts);
+  const result = isNamed
+    ? text.replaceAll(asciiWord, (part) => (counts(part.toLowerCase()) ? mask : part))
+    : undefined;
+  if (known.size >= maxMasked) known.clear();
+  if (text.length <= maxText) known.set(text, result);
+  return result;
+}
+
+const maskedCodes = new WeakMap<Identifying, Map<string, string | undefined>>();
+
+/** Can a word in a code be a name or an ID? Shared with the leak check, so that it does not hold what stayed here on purpose. */
+export const isWordOfCode = (part: string): boolean =>
+  part.length >= (/^\d+$/.test(part) ? 6 : 4) && !commonWords.has(part);
 
 const isIdeographic = (part: string): boolean => part.length > 1 && /\p{Lo}/u.test(part);

@@ -7,6 +7,7 @@ import type { Tag, VR } from '../dicom/dataset.ts';
 import { isPrivate } from '../dicom/dataset.ts';
 import { latin1, stripPadding } from '../dicom/latin1.ts';
 import { lookup } from '../dicom/dictionary.ts';
+import { isStandardScheme } from './code-item.ts';
 
 export interface ReadValue {
   readonly tag: Tag;
@@ -15,8 +16,8 @@ export interface ReadValue {
   readonly value: Uint8Array;
   /** SpecificCharacterSet that holds here. */
   readonly charset: readonly string[];
-  /** Stands in an item that names its coding scheme (PS3.3 §8). */
-  readonly isInCode: boolean;
+  /** Stands in an item that names its coding scheme (PS3.3 §8): one that a standard publishes, or somebody's own. */
+  readonly code: 'none' | 'standard' | 'own';
 }
 
 const implicitUID = '1.2.840.10008.1.2';
@@ -113,7 +114,12 @@ function walk(dataset: DataSet, inherited: readonly string[], reading: Reading):
   const own = dataset.elements['x00080005'];
   const charset = own === undefined ? inherited : ascii(valueOf(reading.bytes, own)).split('\\');
   const scheme = dataset.elements['x00080102'] ?? dataset.elements['x0008010c'];
-  const isInCode = scheme !== undefined && scheme.length > 0;
+  const code =
+    scheme === undefined || scheme.length === 0
+      ? 'none'
+      : isStandardScheme(ascii(valueOf(reading.bytes, scheme)).trim())
+        ? 'standard'
+        : 'own';
   for (const name in dataset.elements) {
     const element = dataset.elements[name]!;
     if (name.startsWith('xfffe')) continue;
@@ -125,7 +131,7 @@ function walk(dataset: DataSet, inherited: readonly string[], reading: Reading):
     }
     const tag = tagOfName(name);
     const value = valueOf(reading.bytes, element);
-    reading.into.push({ tag, vr: vrOf(tag, element, reading), value, charset, isInCode });
+    reading.into.push({ tag, vr: vrOf(tag, element, reading), value, charset, code });
   }
 }
 

@@ -2,11 +2,13 @@
 // term is looked up in it, and only a hit is traced back to where it came from. Benchmark: npm run bench -- deid.
 
 import { AppError } from '../errors.ts';
+import { clinicalTerms } from './clinical-terms.ts';
+import { isWordOfCode } from './identifying-words.ts';
 import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
 import { datesIn } from './leak-dates.ts';
 import { classAt, fold, squeeze, uidPattern } from './leak-terms-text.ts';
 
-export type Part = 'text' | 'coded' | 'blob';
+export type Part = 'text' | 'code' | 'coded' | 'number' | 'blob';
 
 interface Segment<Place> {
   readonly place: Place;
@@ -42,7 +44,10 @@ export class TextSearch<Place> {
     this.#terms = terms;
   }
 
-  /** `text`: one value. `coded`: only full names count in it. `blob`: dates and whole values do not count. */
+  /**
+   * `text`: one value. `code`: of a device or a scheme of somebody's own, in which whole words count that no code has. `coded`:
+   * by a standard, only full names count. `number`: a long one, only dates and IDs. `blob`: whole values do not count.
+   */
   add(place: Place, part: Part, text: string): void {
     if (this.#length + text.length > maxTextLength) {
       throw new AppError('DICOM_TOO_LARGE', { detail: 'too much text' });
@@ -50,7 +55,10 @@ export class TextSearch<Place> {
     const folded = this.#withoutUids(place, fold(text));
     const squeezed = squeeze(folded);
     if (squeezed.text === '') return;
-    if (part === 'text') this.#whole(place, folded, squeezed.text);
+    if (part === 'number') return this.#number(place, folded, squeezed.text);
+    if (part === 'text') this.#whole(place, squeezed.text);
+    if (part !== 'coded')
+      this.#dates(place, part === 'code' ? folded.replaceAll('_', ' ') : folded);
     const start = this.#length;
     for (const edge of squeezed.edges) this.#edges.add(start + edge);
     this.#pieces.push(squeezed.text);
@@ -76,12 +84,21 @@ export class TextSearch<Place> {
     });
   }
 
-  /** What counts for a value as a whole only: short and common terms, and dates in any form. */
-  #whole(place: Place, folded: string, squeezed: string): void {
+  #number(place: Place, folded: string, squeezed: string): void {
+    const term = this.#terms.terms.get(squeezed.length < 7 ? '' : squeezed);
+    if (term !== undefined && term.kind !== 'name') this.#found.push({ place, kind: term.kind });
+    if (squeezed.length === 8 || folded.length > squeezed.length) this.#dates(place, folded);
+  }
+
+  /** What counts for a value as a whole only: short and common terms. */
+  #whole(place: Place, squeezed: string): void {
     const term = this.#terms.terms.get(squeezed);
     // A single letter or digit identifies nobody.
     const counts = squeezed.length > 1 || classAt(squeezed, 0) === 'cjk';
     if (term?.isWeak === true && counts) this.#found.push({ place, kind: term.kind });
+  }
+
+  #dates(place: Place, folded: string): void {
     if (this.#terms.dates.size === 0) return;
     for (const day of datesIn(folded)) {
       if (this.#terms.dates.has(day)) {
@@ -95,7 +112,8 @@ export class TextSearch<Place> {
     for (let at = text.indexOf(term.text); at >= 0; at = text.indexOf(term.text, at + 1)) {
       if (!this.#fits(text, at, term)) continue;
       const segment = this.#segmentAt(at);
-      if (segment.part === 'coded' && !term.isFullName) continue;
+      if (!countsIn(segment.part, term) && !term.isFullName) continue;
+      if (segment.part === 'code' && !term.isFullName && !this.#isWord(at, term)) continue;
       this.#found.push({ place: segment.place, kind: term.kind });
     }
   }
@@ -109,6 +127,10 @@ export class TextSearch<Place> {
       if (this.#edges.has(at + i) && !term.inside.has(i)) return false;
     }
     return true;
+  }
+
+  #isWord(at: number, { text }: Term): boolean {
+    return this.#edges.has(at) && this.#edges.has(at + text.length);
   }
 
   /** A long number is the same number with zeros in front. Looked at once a word, so that long runs of zeros cost nothing. */
@@ -143,3 +165,7 @@ export class TextSearch<Place> {
     return segment;
   }
 }
+
+/** A code of a standard may be anybody's name (Wilson's disease); one of a device may be a word of its trade. */
+const countsIn = (part: Part, { text }: Term): boolean =>
+  part === 'code' ? isWordOfCode(text) && !clinicalTerms.has(text) : part !== 'coded';

@@ -7,6 +7,7 @@ import { latin1, stripPadding } from '../dicom/latin1.ts';
 import { decodeText } from '../dicom/text.ts';
 import { formatTag, isPrivate, type Tag } from '../dicom/dataset.ts';
 import { knownValues, maxKnownLength, type KnownValues } from './leak-check-known.ts';
+import { addNumbers, addShort } from './leak-check-numbers.ts';
 import { readBack, type ReadValue } from './leak-check-reader.ts';
 import { TextSearch, type FoundKind } from './leak-check-search.ts';
 import type { LeakTerms, Term } from './leak-terms.ts';
@@ -18,7 +19,8 @@ import {
   readings,
   squeeze,
 } from './leak-terms-text.ts';
-import { ByteSearch, NumberSearch } from './leak-needles.ts';
+import { ByteSearch } from './leak-needles.ts';
+import { leastRun, NumberSearch } from './leak-number-arrays.ts';
 
 export type LeakKind = FoundKind | 'unreadable';
 
@@ -183,37 +185,49 @@ function addValue(look: Look, read: ReadValue): void {
   const { search, terms, leaks } = look;
   const { tag, vr, value, charset } = read;
   if (isNumeric(tag) && (binary.has(vr) || bytes.has(vr))) {
+    addShort(search, read);
+    addRuns(search, tag, value, leastRun(value.length));
     addFound(leaks, tag, look.inNumbers.find(value));
     return;
   }
-  if (binary.has(vr)) {
+  if (binary.has(vr) || bytes.has(vr)) {
+    addShort(search, read);
     // numbers do not read as text, but a text may call itself numbers
-    const text = value.length < 8 ? '' : printableRuns(value);
-    if (text !== '') search.add(tag, 'blob', text);
-    return;
-  }
-  if (bytes.has(vr)) {
-    addBlob(look, read);
+    if (bytes.has(vr)) addBlob(look, read);
+    else if (value.length >= 8) addRuns(search, tag, value);
     return;
   }
   const raw = plain(value);
   if (forms[vr]?.test(raw) === true) {
-    const uids = vr === 'UI' ? raw.split('\\') : [];
+    if (vr !== 'UI' || !raw.includes('.')) return addNumbers(search, tag, vr, raw);
+    const uids = raw.split('\\');
     if (uids.some((uid) => terms.uids.has(uid.trim()))) leaks.push({ place: tag, kind: 'uid' });
     return;
   }
-  const isCoded = (vr === 'CS' && codeString.test(raw)) || (read.isInCode && codeTags.has(tag));
-  if (isKnown(look, raw, isCoded ? 'coded' : longTexts.has(vr) ? 'long' : 'text')) return;
-  if (!isPlain(raw) && !isCoded) addFound(leaks, tag, look.asBytes.find(raw, 'text'));
+  const part = partOf(read, raw);
+  if (isKnown(look, raw, part === 'text' && longTexts.has(vr) ? 'long' : part)) return;
+  if (!isPlain(raw) && part === 'text') addFound(leaks, tag, look.asBytes.find(raw, 'text'));
   for (const text of readings(value, () => decodeText(value, charset, vr))) {
-    for (const one of longTexts.has(vr) ? [text] : text.split('\\')) {
-      search.add(tag, isCoded ? 'coded' : 'text', one);
-    }
+    for (const one of longTexts.has(vr) ? [text] : text.split('\\')) search.add(tag, part, one);
   }
 }
 
+function partOf({ tag, vr, code }: ReadValue, raw: string): 'text' | 'coded' | 'code' {
+  if (code !== 'none' && codeTags.has(tag)) return code === 'standard' ? 'coded' : 'code';
+  return vr === 'CS' && codeString.test(raw) ? 'code' : 'text';
+}
+
+function addRuns(search: TextSearch<Tag>, tag: Tag, value: Uint8Array, least = 4): void {
+  const text = printableRuns(value, least);
+  if (text !== '') search.add(tag, 'blob', text);
+}
+
 /** Plain ASCII alone reads the same in every charset; what has dots may hold a UID, and these are new in each file. */
-function isKnown({ known, fresh }: Look, raw: string, how: 'coded' | 'long' | 'text'): boolean {
+function isKnown(
+  { known, fresh }: Look,
+  raw: string,
+  how: 'code' | 'coded' | 'long' | 'text',
+): boolean {
   if (raw.length > maxKnownLength || raw.includes('.') || !isPlain(raw)) return false;
   const key = `${how} ${raw}`;
   if (known.has(key)) return true;
@@ -235,9 +249,8 @@ function addBlob({ search, asBytes, terms, leaks }: Look, { tag, value }: ReadVa
   }
   if (!isLarge) {
     for (const text of blobReadings(value)) search.add(tag, 'blob', text);
-    return;
-  }
-  search.add(tag, 'blob', printableRuns(value));
+  } else addRuns(search, tag, value);
+  if (!isLarge) return;
   const foreign = [...terms.terms.values()].filter(
     ({ text, isWeak }) => !isWeak && /[^\0-\x7f]/.test(text),
   );

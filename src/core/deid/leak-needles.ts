@@ -3,12 +3,11 @@
 
 import { AppError } from '../errors.ts';
 import { bytesOfText } from '../dicom/charset-bytes.ts';
-import { latin1 } from '../dicom/latin1.ts';
 import { commonWords } from './common-words.ts';
-import type { LeakTerms, Term, TermKind } from './leak-terms.ts';
+import type { LeakTerms, TermKind } from './leak-terms.ts';
 import { classAt, fold, squeeze } from './leak-terms-text.ts';
 
-interface Needle {
+export interface Needle {
   /** One character a byte. */
   readonly bytes: string;
   readonly kind: TermKind;
@@ -26,13 +25,13 @@ const leastBytesInLarge = 6;
 const maxNeedles = 100_000;
 const maxWork = 4e9;
 
-const tooMuch = (): AppError =>
+export const tooMuch = (): AppError =>
   new AppError('DICOM_TOO_LARGE', { detail: 'too many names in too much text' });
 
 /** The needles of the last terms: slices of one patient come one after another. */
 let last: { readonly key: string; readonly needles: readonly Needle[] } | undefined;
 
-function needlesOf({ spellings, asBytes }: LeakTerms): readonly Needle[] {
+export function needlesOf({ spellings, asBytes }: LeakTerms): readonly Needle[] {
   const key = JSON.stringify([[...spellings], [...asBytes]]);
   if (last?.key === key) return last.needles;
   const needles = new Map<string, Needle>();
@@ -64,7 +63,7 @@ function says(text: string): boolean {
   return folded.length >= 4 || (folded.length >= 2 && classAt(folded, 0) === 'cjk');
 }
 
-const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
+export const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
 
 /** In capitals and not; and ASCII in the full-width letters of East Asian sets. */
 function variants(text: string): ReadonlySet<string> {
@@ -99,37 +98,6 @@ export class ByteSearch {
     for (const { bytes, kind, isBound } of needles) {
       if (bytes.length < least || kinds.has(kind)) continue;
       if (stands(raw, bytes, isBound && where === 'text')) kinds.add(kind);
-    }
-    return kinds;
-  }
-}
-
-/**
- * Names and IDs in values that hold numbers only: palettes, waveforms. Their bytes say anything by chance, so that fewer than
- * six letters of ASCII do not count, but they may stand beside anything.
- */
-export class NumberSearch {
-  readonly #terms: LeakTerms;
-  #needles: readonly Term[] | undefined;
-  #work = 0;
-
-  constructor(terms: LeakTerms) {
-    this.#terms = terms;
-  }
-
-  /** The kinds of what stands in it, in letters of 8 or of 16 bits. Throws DICOM_TOO_LARGE. */
-  find(value: Uint8Array): ReadonlySet<TermKind> {
-    const kinds = new Set<TermKind>();
-    if (value.length < leastBytesInLarge) return kinds;
-    const needles = (this.#needles ??= [...this.#terms.terms.values()].filter(
-      ({ text, isWeak }) => !isWeak && text.length >= leastBytesInLarge && isAscii(text),
-    ));
-    this.#work += needles.length * value.length;
-    if (this.#work > maxWork) throw tooMuch();
-    const raw = latin1(value).toLowerCase();
-    const narrow = raw.replaceAll('\0', '');
-    for (const { text, kind } of needles) {
-      if (raw.includes(text) || narrow.includes(text)) kinds.add(kind);
     }
     return kinds;
   }

@@ -125,15 +125,24 @@ export function blobReadings(bytes: Uint8Array): readonly string[] {
 }
 
 /**
- * Large bytes of unknown meaning, e.g. colour profiles: runs of printable ASCII, also of 16-bit text (without its zeros), as
- * one text. Names in other scripts are searched in the plain readings, see leak-check.
+ * Large bytes of unknown meaning, e.g. colour profiles: runs of at least so many printable ASCII characters, also of 16-bit text
+ * (without its zeros, in either byte order), as one text. Names in other scripts are searched in the plain readings, see leak-check.
  */
-export function printableRuns(bytes: Uint8Array): string {
+export function printableRuns(bytes: Uint8Array, least = 4): string {
   const raw = latin1(bytes);
-  const runs = raw.match(/[ -~]{4,}/g) ?? [];
-  const wideRuns = raw.match(/(?:[ -~]\0){4,}/g) ?? [];
-  return [...runs, ...wideRuns.map((run) => run.replaceAll('\0', ''))].join('\n');
+  const { narrow, little, big } = (runs[least] ??= patternsOf(least));
+  const texts: string[] = raw.match(narrow) ?? [];
+  if (!raw.includes('\0')) return texts.join('\n');
+  const wideTexts = [...(raw.match(little) ?? []), ...(raw.match(big) ?? [])];
+  return [...texts, ...wideTexts.map((run) => run.replaceAll('\0', ''))].join('\n');
 }
+
+const runs: Record<number, ReturnType<typeof patternsOf>> = {};
+const patternsOf = (least: number) => ({
+  narrow: new RegExp(`[ -~]{${least},}`, 'g'),
+  little: new RegExp(`(?:[ -~]\\0){${least},}`, 'g'),
+  big: new RegExp(`(?:\\0[ -~]){${least},}`, 'g'),
+});
 
 /** UIDs in a text: they are checked as the transformation that they went through, not searched. */
 export const uidPattern = /(?<![\d.])[0-2](?:\.\d+){5,}(?!\d)/g;

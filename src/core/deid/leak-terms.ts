@@ -80,6 +80,25 @@ const uidTags: ReadonlySet<Tag> = new Set([
   0x00081195, 0x0040a124, 0x30060024, 0x300600c2,
 ]);
 
+// Of birth, study, series, acquisition, content and instance: dates also where the file gives them another VR.
+// prettier-ignore
+const dateTags: ReadonlySet<Tag> = new Set([
+  0x00080012, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002a, 0x00100030, 0x00380020, 0x00400002, 0x00400244,
+]);
+
+/** All of them, so that each element of a file is looked up once. */
+const kindOf = new Map<Tag, TermKind | 'date' | 'uid'>();
+for (const [kind, tags] of [
+  ['name', nameTags],
+  ['id', idTags],
+  ['phone', phoneTags],
+  ['address', addressTags],
+  ['date', dateTags],
+  ['uid', uidTags],
+] as const) {
+  for (const tag of tags) kindOf.set(tag, kind);
+}
+
 interface Reader {
   readonly kind: TermKind;
   readonly read: (value: string) => void;
@@ -131,17 +150,12 @@ class Collector {
   #value(element: ValueElement, charset: readonly string[]): void {
     const { tag, value } = element;
     const vr = element.vr === 'UN' ? (lookup(tag)?.vrs[0] ?? 'LO') : element.vr;
-    if (vr === 'UI' || uidTags.has(tag)) {
-      if (uidTags.has(tag)) this.#uids(value);
-      return;
-    }
-    if (vr === 'DA' || vr === 'DT') {
-      this.#date(value);
-      return;
-    }
-    const reader = this.#reader(tag, vr);
-    if (reader === undefined) return;
-    // a name is one whatever the file calls its element
+    // a name is one whatever the file calls its element, and so is a date
+    const kind = vr === 'PN' ? 'name' : kindOf.get(tag);
+    if (kind === 'uid') return this.#uids(value);
+    if (vr === 'DA' || vr === 'DT' || kind === 'date') this.#date(value);
+    if (kind === undefined || kind === 'date') return;
+    const reader = this.#reader(kind);
     const decodeAs = textVRs.has(vr) ? vr : 'LO';
     for (const text of originalReadings(value, () => decodeText(value, charset, decodeAs))) {
       for (const one of text.split('\\')) reader.read(one);
@@ -160,12 +174,11 @@ class Collector {
       mobilesIn(raw).forEach((one) => this.#phone(one));
   }
 
-  #reader(tag: Tag, vr: VR): Reader | undefined {
-    if (vr === 'PN' || nameTags.has(tag)) return { kind: 'name', read: (one) => this.#name(one) };
-    if (idTags.has(tag)) return { kind: 'id', read: (one) => this.#id(one) };
-    if (phoneTags.has(tag)) return { kind: 'phone', read: (one) => this.#phone(one) };
-    if (addressTags.has(tag)) return { kind: 'address', read: (one) => this.#address(one) };
-    return undefined;
+  #reader(kind: TermKind): Reader {
+    if (kind === 'name') return { kind, read: (one) => this.#name(one) };
+    if (kind === 'id') return { kind, read: (one) => this.#id(one) };
+    if (kind === 'phone') return { kind, read: (one) => this.#phone(one) };
+    return { kind, read: (one) => this.#address(one) };
   }
 
   #name(value: string): void {

@@ -4,14 +4,16 @@
 
 import { isPrivate, type DataSet, type Tag, type VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
-import { misfit, temporal, textRank, type Action } from './action.ts';
+import { misfit, temporal, type Action } from './action.ts';
 import { holds } from './condition.ts';
 import type { Option } from './options.ts';
-import { isSafePrivate } from './private-blocks.ts';
+import { safePrivateVR } from './private-blocks.ts';
 import type { Profile } from './profile.ts';
 import { isReserved, type ProfileRule } from './profile-rules.ts';
 import { selects, type Place } from './selector.ts';
 import { actionOfRow, tableRow } from './table-action.ts';
+import { remarkAction } from './unlisted-remarks.ts';
+import { takenFor } from './vr-fit.ts';
 
 /** An action, and who said so. */
 export interface Decision {
@@ -20,6 +22,8 @@ export interface Decision {
   readonly by: 'rule' | 'table' | 'default';
   /** For people: `research.yaml line 12`, `PS3.15 E.1-1`. */
   readonly origin: string;
+  /** What is kept, but came under a VR that is not its own: the one to judge and to write it by. */
+  readonly takeAs?: VR;
 }
 
 export interface FilePolicy {
@@ -136,19 +140,29 @@ function byStandard(
   decideOther: (tag: Tag) => Decision,
 ): Decision {
   if (isPrivate(place.tag)) {
-    const safe = options.has('retain-safe-private') && isSafePrivate(place);
-    return { action: safe ? keep : remove, by: 'table', origin: privateOrigin(safe) };
+    const listed =
+      options.has('retain-safe-private') && place.creator !== undefined
+        ? safePrivateVR(place.creator, place.tag)
+        : undefined;
+    if (listed !== undefined) return kept(place.vr, [listed], 'table', 'PS3.15 E.3.10-1');
+    return { action: remove, by: 'table', origin: 'PS3.15 E.1-1, private attributes' };
   }
   const row = tableRow(place.tag);
   if (row !== undefined) {
-    const action = actionOfRow(row, place.tag, lookup(place.tag)?.vrs[0] ?? place.vr, options);
+    const vrs = lookup(place.tag)?.vrs ?? [];
+    const action = actionOfRow(row, place.tag, vrs[0] ?? place.vr, options);
+    if (action.kind === 'keep') return kept(place.vr, vrs, 'table', 'PS3.15 E.1-1');
     return { action, by: 'table', origin: 'PS3.15 E.1-1' };
   }
   return unlisted(place, options, decideOther);
 }
 
-const privateOrigin = (safe: boolean): string =>
-  safe ? 'PS3.15 E.3.10-1' : 'PS3.15 E.1-1, private attributes';
+/** Kept where the VR can be believed. */
+function kept(vr: VR, expected: readonly VR[], by: Decision['by'], origin: string): Decision {
+  const takeAs = takenFor(vr, expected);
+  if (takeAs === undefined) return { action: remove, by, origin };
+  return takeAs === vr ? { action: keep, by, origin } : { action: keep, by, origin, takeAs };
+}
 
 /**
  * What the table does not list is kept by the standard; where a careful reader would doubt (SPEC 7: "in doubt"), it is
@@ -180,7 +194,9 @@ function unlisted(
   if (vr === 'UI' && !isClassUID(entry.keyword) && !options.has('retain-uids')) {
     return because({ kind: 'hash-uid' }, 'UIDs of instances');
   }
-  return because(fits(place.vr, entry.vrs) ? keep : remove, 'not listed in PS3.15 E.1-1');
+  const remarks = remarkAction(place.tag, entry.keyword, options);
+  if (remarks !== undefined) return because(remarks, 'remarks, orders and people');
+  return kept(place.vr, entry.vrs, 'default', 'not listed in PS3.15 E.1-1');
 }
 
 function unlistedDate(options: ReadonlySet<Option>): Action {
@@ -193,14 +209,3 @@ const isClassUID = (keyword: string): boolean =>
   /Class(es)?(UID|Supported|In|$)|SyntaxUID|CodingSchemeUID|ContextUID|MappingResourceUID/.test(
     keyword,
   );
-
-/** Is the VR that the file gives one that can be believed for the attribute? A text in place of a number is not. */
-function fits(vr: VR, expected: readonly VR[]): boolean {
-  if (vr === 'UN' || expected.length === 0 || expected.includes(vr)) return expected.length > 0;
-  // a date in place of a word is a date
-  if (vr === 'SQ' || expected.includes('SQ') || temporal.has(vr)) return false;
-  const rank = textRank(vr);
-  // a text that calls itself a number would not be read by anybody here
-  if (rank === 0 && expected.every((one) => textRank(one) > 0)) return false;
-  return rank <= Math.max(...expected.map(textRank)) && !(rank === 0 && vr.startsWith('O'));
-}

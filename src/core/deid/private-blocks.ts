@@ -11,7 +11,6 @@ import {
 } from '../dicom/dataset.ts';
 import { isPrivateCreator } from '../dicom/dictionary.ts';
 import { latin1 } from '../dicom/latin1.ts';
-import { textRank } from './action.ts';
 import { trimPadding } from './reading.ts';
 import { safePrivateTable } from './safe-private-table.ts';
 
@@ -20,20 +19,6 @@ const keyOf = (creator: string, group: number, element: number): string =>
   `${creator}\\${group}\\${element}`;
 for (const [creator, group, element, vr] of safePrivateTable) {
   safe.set(keyOf(creator, group, element), vr.split('/')[0] as VR);
-}
-
-/** Is the element on the standard's list, with a VR that can be believed? */
-export function isSafePrivate(place: {
-  readonly tag: Tag;
-  readonly vr: VR;
-  readonly creator: string | undefined;
-}): boolean {
-  if (place.creator === undefined) return false;
-  const listed = safe.get(keyOf(place.creator, groupOf(place.tag), elementOf(place.tag) & 0xff));
-  if (listed === undefined) return false;
-  if (place.vr === listed || place.vr === 'UN') return true;
-  const isNarrower = textRank(place.vr) <= textRank(listed);
-  return listed !== 'SQ' && isNarrower && !place.vr.startsWith('O');
 }
 
 /** The VR that the standard's list gives for a safe private attribute. */

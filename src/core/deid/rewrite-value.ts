@@ -16,10 +16,12 @@ import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
 import { mask, maskIdentifying } from './identifying-words.ts';
 import { codeItem } from './marks.ts';
 import type { Decision } from './policy.ts';
+import { isNumberText, keepCode, keepNumber } from './keep-strict.ts';
 import { safePrivateVR } from './private-blocks.ts';
 import { effectiveVR, hasValue, trimPadding } from './reading.ts';
 import { actionOfRow, tableRow } from './table-action.ts';
 import { hashUIDs } from './uid.ts';
+import { mayStandFor } from './vr-fit.ts';
 
 export function rewriteValue(
   element: ValueElement,
@@ -156,6 +158,9 @@ function keepValue(
   level: Level,
   work: Work,
 ): Element | undefined {
+  if (decision.takeAs !== undefined) {
+    return keepStrayed(element, decision, decision.takeAs, creator, level, work);
+  }
   const { tag } = element;
   const known = creator === undefined ? undefined : safePrivateVR(creator, tag);
   const vr = known ?? effectiveVR(tag, element.vr);
@@ -173,15 +178,32 @@ function keepValue(
   if (tag === 0x00080005) return keepCharset(element, work);
   if (decision.by === 'rule') return element;
   if (isNumberText(vr)) return keepNumber(element, vr, work);
+  if (vr === 'CS') return keepCode(element, work);
   if (!freeText.has(vr)) return element;
-  if (codeTags.has(tag) && (level.isStandardCode || level.mode === 'stay')) return element;
   if (level.mode === 'stay') return keepText(element, vr, level, work);
+  if (codeTags.has(tag) && level.isStandardCode()) return element;
   if (level.mode === 'clean') {
     work.count(tag, 'clean');
     return cleaned(element, decision, level, work);
   }
   work.count(tag, 'dummy');
   return dummy(element, level);
+}
+
+/** A value under a VR that is not its attribute's own: judged by that, and written under it. */
+function keepStrayed(
+  element: ValueElement,
+  { takeAs: _, ...decision }: Decision,
+  vr: VR,
+  creator: string | undefined,
+  level: Level,
+  work: Work,
+): Element | undefined {
+  if (mayStandFor(latin1(element.value), vr)) {
+    return keepValue({ ...element, vr }, decision, creator, level, work);
+  }
+  work.count(element.tag, 'remove');
+  return undefined;
 }
 
 /** Words where the list of safe private attributes says numbers, in a file that does not give the VR. */
@@ -197,21 +219,14 @@ function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Elem
     if (masked !== undefined) isMasked = true;
     return masked ?? text.replaceAll(/[^ -~]+/g, mask);
   });
-  if (!isMasked) return element;
+  if (!isMasked || isOfCode(element.tag, texts, level)) return element;
   work.count(element.tag, 'clean');
   return withText(element, texts.join('\\'), level) ?? dummy(element, level);
 }
 
-const isNumberText = (vr: VR): vr is 'DS' | 'IS' | 'UI' =>
-  vr === 'DS' || vr === 'IS' || vr === 'UI';
-
-/** Letters where only a number can be are not a number. */
-function keepNumber(element: ValueElement, vr: 'DS' | 'IS' | 'UI', work: Work): Element {
-  const pattern = vr === 'UI' ? /^[\d.\\ \0]*$/ : /^[\d.+\-eE\\ \0]*$/;
-  if (pattern.test(latin1(element.value))) return element;
-  work.count(element.tag, 'empty');
-  return emptied(element);
-}
+/** A code of a published scheme is a standard's word; a scheme of somebody's own may hold that somebody's name. */
+const isOfCode = (tag: Tag, texts: readonly string[], level: Level): boolean =>
+  codeTags.has(tag) && (level.isStandardCode() || (tag === 0x00080102 && texts[0] !== mask));
 
 /** The name of a character set that nobody knows says nothing, and may say something else. */
 function keepCharset(element: ValueElement, work: Work): Element {

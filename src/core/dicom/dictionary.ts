@@ -20,6 +20,9 @@ const exact = new Map<Tag, DictionaryEntry>();
 const patterns: DictionaryEntry[] = [];
 const byKeyword = new Map<string, DictionaryEntry>();
 
+/** Attributes of VR PN. */
+const personNames = new Set<Tag>();
+
 const hex = (digits: string): number => Number.parseInt(digits, 16);
 
 for (const line of dictionaryTable.split('\n')) {
@@ -32,6 +35,7 @@ for (const line of dictionaryTable.split('\n')) {
     vrs: vrs === '-' ? [] : (vrs.split('/') as VR[]),
     vm: vm.join(' '),
   };
+  if (entry.vrs[0] === 'PN') personNames.add(entry.tag);
   if (isPattern) patterns.push(entry);
   else exact.set(entry.tag, entry);
   if (entry.keyword !== '') byKeyword.set(entry.keyword, entry);
@@ -45,6 +49,9 @@ export function lookup(tag: Tag): DictionaryEntry | undefined {
   if (isPrivate(tag)) return undefined;
   return patterns.find((pattern) => (tag & pattern.mask) >>> 0 === pattern.tag);
 }
+
+/** Does the standard say that the attribute is a person's name? */
+export const isPersonName = (tag: Tag): boolean => personNames.has(tag);
 
 /** By keyword as the standard spells it. A repeating group comes with its mask. */
 export const entryOfKeyword = (keyword: string): DictionaryEntry | undefined =>

@@ -348,10 +348,10 @@ export const mustFind: readonly Case[] = [
     found: found('name', '(0018,0015)'),
   },
   {
-    name: 'a full name in a code string',
+    name: 'a family name in a code string',
     original: anna,
     written: [el(0x00180015, 'CS', 'TESTPERSON ANNAM')],
-    found: [],
+    found: found('name', '(0018,0015)'),
   },
   {
     name: 'a full name of few letters in a code string',
