@@ -65,7 +65,8 @@ export const namesNobody: ReadonlySet<string> = new Set(nobody.split(/\s+/).filt
 
 const placeholders: ReadonlySet<string> = new Set(
   // prettier-ignore
-  ['demo', 'dummy', 'example', 'patient', 'phantom', 'qa', 'qc', 'sample', 'subject', 'test', 'testing', 'volunteer'],
+  ['demo', 'doctor', 'dummy', 'example', 'observer', 'operator', 'patient', 'phantom', 'physician', 'qa', 'qc', 'sample',
+   'subject', 'technologist', 'test', 'testing', 'volunteer'],
 );
 
 /** A name of nothing but these is nobody's: `Test^Patient`. */

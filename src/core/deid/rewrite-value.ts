@@ -13,7 +13,7 @@ import { codeTags } from './code-item.ts';
 import { capAge, isZone, shiftTemporal } from './dates.ts';
 import type { Level, Work } from './deid-work.ts';
 import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
-import { mask, maskIdentifying } from './identifying-words.ts';
+import { mask, maskCode, maskIdentifying } from './identifying-words.ts';
 import { codeItem } from './marks.ts';
 import type { Decision } from './policy.ts';
 import { isNumberText, keepCode, keepNumber } from './keep-strict.ts';
@@ -219,14 +219,15 @@ function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Elem
     if (masked !== undefined) isMasked = true;
     return masked ?? text.replaceAll(/[^ -~]+/g, mask);
   });
-  if (!isMasked || isOfCode(element.tag, texts, level)) return element;
+  if (!isMasked || isOfCode(element, level, work)) return element;
   work.count(element.tag, 'clean');
   return withText(element, texts.join('\\'), level) ?? dummy(element, level);
 }
 
-/** A code of a published scheme is a standard's word; a scheme of somebody's own may hold that somebody's name. */
-const isOfCode = (tag: Tag, texts: readonly string[], level: Level): boolean =>
-  codeTags.has(tag) && (level.isStandardCode() || (tag === 0x00080102 && texts[0] !== mask));
+/** A code of a published scheme is a standard's word; in a scheme of somebody's own are the words of that somebody. */
+const isOfCode = (element: ValueElement, level: Level, work: Work): boolean =>
+  codeTags.has(element.tag) &&
+  (level.isStandardCode() || maskCode(latin1(element.value), work.identifying()) === undefined);
 
 /** The name of a character set that nobody knows says nothing, and may say something else. */
 function keepCharset(element: ValueElement, work: Work): Element {
