@@ -10,6 +10,7 @@ import { unreachable } from '../errors.ts';
 import { freeText, temporal, textRank } from './action.ts';
 import { cleanText } from './clean-text.ts';
 import { codeTags } from './code-item.ts';
+import { commonWords } from './common-words.ts';
 import { capAge, isZone, shiftTemporal } from './dates.ts';
 import type { Level, Work } from './deid-work.ts';
 import { dummyText, dummyValue, encodeText, padText } from './encode-value.ts';
@@ -225,9 +226,13 @@ function keepText(element: ValueElement, vr: VR, level: Level, work: Work): Elem
 }
 
 /** A code of a published scheme is a standard's word; in a scheme of somebody's own are the words of that somebody. */
-const isOfCode = (element: ValueElement, level: Level, work: Work): boolean =>
-  codeTags.has(element.tag) &&
-  (level.isStandardCode() || maskCode(latin1(element.value), work.identifying()) === undefined);
+function isOfCode({ tag, value }: ValueElement, level: Level, work: Work): boolean {
+  if (!codeTags.has(tag)) return false;
+  if (level.isStandardCode()) return true;
+  const text = trimPadding(latin1(value));
+  const isWord = text.length !== 3 || commonWords.has(text.toLowerCase());
+  return isWord && maskCode(text, work.identifying()) === undefined;
+}
 
 /** The name of a character set that nobody knows says nothing, and may say something else. */
 function keepCharset(element: ValueElement, work: Work): Element {
