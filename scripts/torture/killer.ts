@@ -20,6 +20,8 @@ const senderSteps: readonly string[] = [
 ];
 /** What clients do that leads there, where not everything does. */
 const ways: Readonly<Record<string, readonly Behaviour[]>> = {
+  // The same content again, once it was delivered, is delivered at once.
+  'job.delivered': ['again'],
   'job.partial': ['cancel and resume', 'abandon', 'temporary name'],
   'job.superseded': ['overwrite', 'overwrite without truncating'],
   'upload.removed': ['remove'],
@@ -48,15 +50,17 @@ export class Killer {
   readonly byStep = new Map<string, number>();
   kills = 0;
   fills = 0;
+  readonly #tries = new Map<string, number>();
   /** What clients may do, for the step that is waited for. */
   wished: readonly Behaviour[] = ['put'];
 
   constructor(parts: KillerParts) {
     this.#parts = parts;
-    for (const side of ['before', 'after']) {
-      for (const step of senderSteps) this.byStep.set(`${parts.sender.code} ${side} ${step}`, 0);
-      for (const step of receiverSteps)
-        this.byStep.set(`${parts.receiver.code} ${side} ${step}`, 0);
+    const all = (site: Site, steps: readonly string[]): readonly string[] =>
+      steps.flatMap((step) => [`${site.code} before ${step}`, `${site.code} after ${step}`]);
+    for (const name of [...all(parts.sender, senderSteps), ...all(parts.receiver, receiverSteps)]) {
+      this.byStep.set(name, 0);
+      this.#tries.set(name, 0);
     }
   }
 
@@ -107,14 +111,16 @@ export class Killer {
     if (site.isGone) this.#count(name);
   }
 
-  /** Mostly one of those that were met least; not always, or one that is out of reach would be all that is tried. */
+  /** Mostly one of those that were tried least, so that one that is out of reach is not all that is tried. */
   #next(): string {
     const { chance } = this.#parts;
-    const least = Math.min(...this.byStep.values()) + (chance.is(0.8) ? 0 : 2);
-    const [first = '', ...more] = [...this.byStep]
+    const least = Math.min(...this.#tries.values()) + (chance.is(0.8) ? 0 : 2);
+    const [first = '', ...more] = [...this.#tries]
       .filter(([, count]) => count <= least)
       .map(([name]) => name);
-    return chance.one([first, ...more]);
+    const name = chance.one([first, ...more]);
+    this.#tries.set(name, (this.#tries.get(name) ?? 0) + 1);
+    return name;
   }
 
   #count(name: string): void {

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';
 import type { SFTPWrapper } from 'ssh2';
+import { close, list, open, read, removed, renamed, setSize, sizeOf, write } from './asked.ts';
 import type { Chance } from './chance.ts';
 import { contentOf, type Kind } from './contents.ts';
 import { temporaryEndings, type Ledger, type Track } from './ledger.ts';
@@ -33,6 +34,7 @@ const behaviours = [
   'temporary name over the old file',
   'abandon',
   'cut off and overwrite',
+  'again',
 ] as const;
 export type Behaviour = (typeof behaviours)[number];
 
@@ -86,6 +88,10 @@ export class Sender {
         await this.#store(track, track.path, first);
         await chance.pause(2500);
         return this.#store(track, track.path, this.#next(track), false, behaviour !== 'overwrite');
+      case 'again':
+        await this.#store(track, track.path, first);
+        await this.#isDelivered(track);
+        return this.#store(track, track.path, first);
       case 'remove':
         await this.#store(track, track.path, first);
         await chance.pause(2500);
@@ -139,6 +145,21 @@ export class Sender {
       resumes = isMine && !isInPlace && this.#parts.chance.is(0.6);
     }
     if (path === track.path) track.acknowledge();
+  }
+
+  /** Looks for its receipt for a while, as a careful sender does. */
+  async #isDelivered(track: Track): Promise<void> {
+    const folder = `${intake.slice(0, -'gpg'.length)}receipts`;
+    const name = track.path.slice(track.path.lastIndexOf('/') + 1);
+    for (let looks = 0; looks < 20 && !this.#parts.isOver(); looks += 1) {
+      await sleep(500);
+      let text = '';
+      await this.#tried(async (sftp) => {
+        const receipt = (await list(sftp, folder)).find((entry) => entry.startsWith(`${name}.`));
+        text = receipt === undefined ? '' : await read(sftp, `${folder}/${receipt}`);
+      });
+      if (text.includes('State: delivered')) return;
+    }
   }
 
   /** Some of the bytes, then a CLOSE (as Ctrl-C in OpenSSH does) or a broken line. */
@@ -235,47 +256,5 @@ export class Sender {
     });
     this.#sftp = sftp;
     return sftp;
-  }
-}
-
-type Done<T> = (error: Error | null | undefined, value?: T) => void;
-
-/** An answer that never comes is a broken line too. */
-const asked = <T>(ask: (done: Done<T>) => void): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('no answer')), 20_000);
-    ask((error, value) => {
-      clearTimeout(timer);
-      if (error == null) resolve(value as T);
-      else reject(error);
-    });
-  });
-
-const open = (sftp: SFTPWrapper, path: string, how: 'w' | 'r+'): Promise<Buffer> =>
-  asked((done) => sftp.open(path, how, done));
-const close = (sftp: SFTPWrapper, handle: Buffer): Promise<void> =>
-  asked((done) => sftp.close(handle, done));
-const write = (
-  sftp: SFTPWrapper,
-  handle: Buffer,
-  bytes: Buffer,
-  at: number,
-  length: number,
-): Promise<void> => asked((done) => sftp.write(handle, bytes, at, length, at, done));
-const setSize = (sftp: SFTPWrapper, handle: Buffer, size: number): Promise<void> =>
-  asked((done) => sftp.fsetstat(handle, { size } as ssh2.InputAttributes, done));
-const renamed = (sftp: SFTPWrapper, from: string, to: string): Promise<void> =>
-  asked((done) => sftp.rename(from, to, done));
-const removed = (sftp: SFTPWrapper, path: string): Promise<void> =>
-  asked((done) => sftp.unlink(path, done));
-
-const noSuchFile = 2;
-
-async function sizeOf(sftp: SFTPWrapper, path: string): Promise<number | undefined> {
-  try {
-    return (await asked<ssh2.Stats>((done) => sftp.stat(path, done))).size;
-  } catch (error) {
-    if ((error as { code?: unknown }).code === noSuchFile) return undefined;
-    throw error;
   }
 }

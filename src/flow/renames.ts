@@ -47,12 +47,23 @@ export async function moveFolder(
   );
   await refuseTooDeep(parts, from, to);
   await run();
-  for await (const { below } of filesBelow(parts, to.path)) {
+  const follow = async ({ below }: Below): Promise<void> => {
     const source = { ...from, path: `${from.path}${below}` };
     const target = { ...to, path: `${to.path}${below}` };
     await arrive(parts, principal, source, target, known.get(source.path), undefined);
+  };
+  // Many at once, so that they share commits: the client waits for the last one.
+  let some: Below[] = [];
+  for await (const found of filesBelow(parts, to.path)) {
+    some.push(found);
+    if (some.length < together) continue;
+    await Promise.all(some.map(follow));
+    some = [];
   }
+  await Promise.all(some.map(follow));
 }
+
+const together = 64;
 
 /** What nobody could name any more could not be processed, listed or removed either. */
 async function refuseTooDeep(parts: IntakeParts, from: WritePlace, to: WritePlace): Promise<void> {
