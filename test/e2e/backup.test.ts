@@ -9,8 +9,9 @@ import { ctSlice } from '../support/dicom.ts';
 import { addRecipient, filesBelow, makeExchange, searchBytes } from '../support/exchange.ts';
 import { KeyRing } from '../support/people.ts';
 import { missing } from '../support/programs.ts';
-import { Site } from '../support/site.ts';
+import { runCommandsHere, Site } from '../support/site.ts';
 
+runCommandsHere();
 const timeout = 300_000;
 t.setTimeout(2 * timeout);
 const patient = { patientName: 'RESTORED^ROLAND', patientID: 'PUMC-5551234' };
