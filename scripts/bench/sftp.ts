@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { measureBusy } from './support/sftp-busy.ts';
 import { measureMemory, type Memory } from './support/sftp-memory.ts';
-import { emptyPlace, rows, type Material, type Row } from './support/sftp-rows.ts';
+import { emptyPlace, freshPlace, rows, type Material, type Row } from './support/sftp-rows.ts';
 import {
   makeClientKey,
   startClubhouse,
@@ -119,8 +119,7 @@ async function once(
   where: 'own' | 'gpg',
   material: Material,
 ): Promise<Once> {
-  const place = target.places[where];
-  await emptyPlace(place);
+  const place = await freshPlace(target.places[where]);
   await row.before?.(target, place, material);
   const cpu = await target.cpuSeconds();
   const start = performance.now();

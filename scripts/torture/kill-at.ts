@@ -54,6 +54,9 @@ for (const name of ['link', 'rename', 'fsync'] as const) {
     });
   };
 }
+// What is made at once where the disk is quick (adapters/storage-pace).
+const { fsyncSync } = fs;
+fs.fsyncSync = (fd) => around(stepOf('fsync', fd, undefined), () => fsyncSync(fd));
 const remove = promises.rm;
 promises.rm = (path, options) => around(stepOf('rm', path, undefined), () => remove(path, options));
 syncBuiltinESMExports();

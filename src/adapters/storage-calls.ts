@@ -5,20 +5,58 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import type { FileFacts } from '../flow/ports/storage.ts';
+import { paced } from './storage-pace.ts';
 
-export const calls = {
+const threads = {
   open: promisify(fs.open),
-  close: promisify(fs.close),
+  lstat: promisify(fs.lstat),
+  writev: promisify(fs.writev),
+  fsync: promisify(fs.fsync),
+};
+const writeFew = paced(
+  (fd: number, chunks: readonly NodeJS.ArrayBufferView[], at: number) => ({
+    bytesWritten: fs.writevSync(fd, chunks, at),
+  }),
+  (fd, chunks, at) => threads.writev(fd, chunks, at),
+);
+const syncFew = paced((fd: number): void => fs.fsyncSync(fd), threads.fsync);
+
+/** What is short is made at once while the disk is quick (storage-pace). */
+export const calls = {
+  open: paced<[path: string, flags: number, mode?: number], number>(
+    (path, flags, mode) => fs.openSync(path, flags, mode),
+    (path, flags, mode) => threads.open(path, flags, mode),
+  ),
+  close: paced((fd: number): void => fs.closeSync(fd), promisify(fs.close)),
   read: promisify(fs.read),
   readv: promisify(fs.readv),
-  writev: promisify(fs.writev),
+  /** `areFew`: it is all that this file was given since it was last synced, and not much. */
+  writev: (
+    fd: number,
+    chunks: readonly NodeJS.ArrayBufferView[],
+    at: number,
+    areFew = false,
+  ): Promise<{ readonly bytesWritten: number }> =>
+    areFew ? writeFew(fd, chunks, at) : threads.writev(fd, chunks, at),
   /** At once: what is open has its facts in memory, and the way through a thread takes ten times as long. */
   fstat: async (fd: number): Promise<fs.BigIntStats> => fs.fstatSync(fd, { bigint: true }),
-  lstat: (path: string): Promise<fs.BigIntStats> => lstat(path, { bigint: true }),
+  lstat: paced(
+    (path: string): fs.BigIntStats => fs.lstatSync(path, { bigint: true }),
+    (path) => threads.lstat(path, { bigint: true }),
+  ),
   ftruncate: promisify(fs.ftruncate),
-  futimes: promisify(fs.futimes),
-  lutimes: promisify(fs.lutimes),
-  fsync: promisify(fs.fsync),
+  futimes: paced(
+    (fd: number, accessed: number, modified: number): void =>
+      fs.futimesSync(fd, accessed, modified),
+    promisify(fs.futimes),
+  ),
+  lutimes: paced(
+    (path: string, accessed: number, modified: number): void =>
+      fs.lutimesSync(path, accessed, modified),
+    promisify(fs.lutimes),
+  ),
+  /** `areFew`: few bytes, or a few names, are to be waited for. */
+  fsync: (fd: number, areFew = false): Promise<void> => (areFew ? syncFew(fd) : threads.fsync(fd)),
   link: promisify(fs.link),
   unlink: promisify(fs.unlink),
   rename: promisify(fs.rename),
@@ -28,7 +66,6 @@ export const calls = {
   opendir: promisify(fs.opendir),
   statfs: promisify(fs.statfs),
 };
-const lstat = promisify(fs.lstat);
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'NO_SUCH_FILE',

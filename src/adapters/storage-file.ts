@@ -3,13 +3,19 @@
 import { AppError } from '../core/errors.ts';
 import type { OpenFile } from '../flow/ports/storage.ts';
 import { asStorageError, calls, factsOf, guarded } from './storage-calls.ts';
+import type { KeptFolder } from './storage-folders.ts';
 
 /** IOV_MAX on Linux: more buffers than this do not fit into one writev. */
 const maximumBuffers = 1024;
+/** A file of this size is written, and synced, at once where the disk is quick. What is more is left to the threads, which do it
+ *  while the next bytes are decrypted. */
+const fewBytes = 1 << 18;
 
-/** `syncEntry` makes a new folder entry durable; it runs with the first sync. */
-export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefined): OpenFile {
-  let isEntrySynced = syncEntry === undefined;
+/** `folder`, where a new entry is in: it is synced with the first sync, and released when the file is closed. */
+export function asOpenFile(fd: number, folder?: KeptFolder): OpenFile {
+  let isEntrySynced = folder === undefined;
+  /** Since the last sync. */
+  let writtenBytes = 0;
   const readInto = async (target: Uint8Array, offset: number): Promise<number> => {
     let done = 0;
     while (done < target.length) {
@@ -27,7 +33,10 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
         const target = Buffer.allocUnsafe(length);
         return target.subarray(0, await readInto(target, offset));
       }),
-    write: (offset, chunks) => guarded(() => writeAll(fd, offset, chunks)),
+    write: (offset, chunks) => {
+      for (const chunk of chunks) writtenBytes += chunk.length;
+      return writeAll(fd, offset, chunks, writtenBytes <= fewBytes);
+    },
     facts: () =>
       guarded(async () => {
         const facts = factsOf(await calls.fstat(fd));
@@ -39,14 +48,19 @@ export function asOpenFile(fd: number, syncEntry: (() => Promise<void>) | undefi
       guarded(() => calls.futimes(fd, accessedMs / 1000, modifiedMs / 1000)),
     sync: () =>
       guarded(async () => {
-        if (isEntrySynced || syncEntry === undefined) return calls.fsync(fd);
+        const areFew = writtenBytes <= fewBytes;
+        writtenBytes = 0;
+        if (isEntrySynced || folder === undefined) return calls.fsync(fd, areFew);
         // Both at once: on most file systems they wait for the same commit of the journal.
-        const [bytes, entry] = await Promise.allSettled([calls.fsync(fd), syncEntry()]);
+        const [bytes, entry] = await Promise.allSettled([calls.fsync(fd, areFew), folder.sync()]);
         if (bytes.status === 'rejected') throw bytes.reason;
         if (entry.status === 'rejected') throw entry.reason;
         isEntrySynced = true;
       }),
-    close: () => guarded(() => calls.close(fd)),
+    close: () => {
+      folder?.release();
+      return guarded(() => calls.close(fd));
+    },
   };
 }
 
@@ -66,12 +80,17 @@ async function readAll(
   return done;
 }
 
-async function writeAll(fd: number, offset: number, chunks: readonly Uint8Array[]): Promise<void> {
+async function writeAll(
+  fd: number,
+  offset: number,
+  chunks: readonly Uint8Array[],
+  areFew: boolean,
+): Promise<void> {
   let rest = chunks.filter((chunk) => chunk.length > 0);
   let at = offset;
   try {
     while (rest.length > 0) {
-      const { bytesWritten } = await calls.writev(fd, rest.slice(0, maximumBuffers), at);
+      const { bytesWritten } = await calls.writev(fd, rest.slice(0, maximumBuffers), at, areFew);
       if (bytesWritten === 0) throw new AppError('DISK_FULL');
       at += bytesWritten;
       rest = without(rest, bytesWritten);

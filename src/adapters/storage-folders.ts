@@ -21,7 +21,14 @@ export interface Folders {
   within<T>(path: string, use: (folder: FolderUse) => Promise<T>): Promise<T>;
   /** On the disk: new, renamed and removed names of this folder. Calls that come together share one fsync. */
   sync(folder: FolderUse): Promise<void>;
+  /** The same for later, of this very folder, whatever its path is by then. Ends with `release`. */
+  keep(folder: FolderUse): KeptFolder;
   close(): Promise<void>;
+}
+
+export interface KeptFolder {
+  sync(): Promise<void>;
+  release(): void;
 }
 
 interface Handle {
@@ -101,6 +108,11 @@ export function openFolders(root: string, hasProc = fs.existsSync('/proc/self/fd
     return handle;
   };
 
+  const leave = (handle: Handle): void => {
+    handle.users -= 1;
+    if (handle.isDropped && handle.users === 0) fs.closeSync(handle.fd);
+  };
+
   const byUse = new WeakMap<FolderUse, Handle>();
   return {
     within: async (path, use) => {
@@ -113,13 +125,25 @@ export function openFolders(root: string, hasProc = fs.existsSync('/proc/self/fd
       try {
         return await use(folder);
       } finally {
-        handle.users -= 1;
-        if (handle.isDropped && handle.users === 0) fs.closeSync(handle.fd);
+        leave(handle);
       }
     },
     sync: async (folder) => {
       const handle = byUse.get(folder);
       if (handle !== undefined) await shareSync(handle);
+    },
+    keep: (folder) => {
+      const handle = byUse.get(folder);
+      if (handle === undefined) throw new AppError('INTERNAL', { detail: 'no folder to keep' });
+      handle.users += 1;
+      let isKept = true;
+      return {
+        sync: () => shareSync(handle),
+        release: () => {
+          if (isKept) leave(handle);
+          isKept = false;
+        },
+      };
     },
     close: async () => {
       for (const handle of cache.values()) drop(handle);
@@ -140,7 +164,7 @@ async function openFolder(at: string): Promise<number> {
 /** A running fsync may have begun before our change, so whoever comes meanwhile waits for the next one, together. */
 async function shareSync(handle: Handle): Promise<void> {
   if (handle.syncing === undefined) {
-    handle.syncing = calls.fsync(handle.fd).finally(() => {
+    handle.syncing = calls.fsync(handle.fd, true).finally(() => {
       handle.syncing = undefined;
     });
     return handle.syncing;

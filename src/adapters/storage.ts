@@ -96,20 +96,19 @@ type FileCalls = Pick<
 function fileCalls(folders: Folders, spool: Spool): FileCalls {
   const locks = createLocks();
   const openExisting = (path: string, how: OpenHow): Promise<OpenFile> =>
-    beside(folders, path, async (at) => asOpenFile(await openRegular(at, how, spool), undefined));
+    beside(folders, path, async (at) => asOpenFile(await openRegular(at, how, spool)));
 
   const open = async (path: string, how: OpenHow): Promise<OpenFile> => {
     if (!how.create && !how.freshInode) return openExisting(path, how);
-    const syncEntry = (): Promise<void> =>
-      beside(folders, path, (_at, folder) => folders.sync(folder));
     return locks.hold(path, () =>
-      beside(folders, path, async (at) => {
+      beside(folders, path, async (at, folder) => {
         if (how.freshInode && !how.exclusive && (await spool.replaceByCopy(at, how.truncate))) {
-          return asOpenFile(await openRegular(at, { ...how, truncate: false }, spool), syncEntry);
+          const copy = await openRegular(at, { ...how, truncate: false }, spool);
+          return asOpenFile(copy, folders.keep(folder));
         }
         const made = how.create ? await create(at, how) : undefined;
-        if (made !== undefined) return asOpenFile(made, syncEntry);
-        return asOpenFile(await openRegular(at, how, spool), undefined);
+        if (made !== undefined) return asOpenFile(made, folders.keep(folder));
+        return asOpenFile(await openRegular(at, how, spool));
       }),
     );
   };

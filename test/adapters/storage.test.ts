@@ -245,7 +245,7 @@ for (const hasProc of [true, false]) {
       calls.writev = (async (
         fd: number,
         buffers: readonly NodeJS.ArrayBufferView[],
-        at?: number,
+        at: number,
       ) => {
         if (room === 0) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
         const piece = Buffer.from(buffers[0] as Uint8Array).subarray(0, room);

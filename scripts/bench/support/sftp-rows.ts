@@ -150,12 +150,18 @@ export const rows: readonly Row[] = [
   },
 ];
 
-/** Empties a place on the disk, behind the server's back: what lay there is of no interest any more. */
-export async function emptyPlace(place: Place): Promise<void> {
-  for (const name of ['big', 'small', 'rclone', 'lftp', 'far', 'q0', 'q1', 'q2', 'q3']) {
-    await rm(join(place.disk, name), { recursive: true, force: true });
+let turns = 0;
+
+/** A new folder in a place, made behind the server's back: files that were never there before, as senders' mostly are. */
+export async function freshPlace(place: Place): Promise<Place> {
+  turns += 1;
+  const name = `turn-${turns}`;
+  const fresh = { remote: `${place.remote}/${name}`, disk: join(place.disk, name) };
+  for (const client of ['rclone', 'lftp']) {
+    await mkdir(join(fresh.disk, client), { recursive: true, mode: 0o700 });
   }
-  for (const name of ['rclone', 'lftp']) {
-    await mkdir(join(place.disk, name), { recursive: true, mode: 0o700 });
-  }
+  return fresh;
 }
+
+export const emptyPlace = (place: Place): Promise<void> =>
+  rm(place.disk, { recursive: true, force: true });

@@ -2,8 +2,13 @@
 
 import fs from 'node:fs';
 
-const { writev } = fs;
+const { writev, writevSync } = fs;
 const slow = (...args: Parameters<typeof writev>): void => {
   setTimeout(() => writev(...args), 2000);
 };
 fs.writev = slow as typeof writev;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+fs.writevSync = (...args) => {
+  Atomics.wait(sleeper, 0, 0, 2000);
+  return writevSync(...args);
+};
