@@ -49,6 +49,23 @@ const newestSeq = prepared<Record<string, never>, { readonly seq: number | null 
   db.selectFrom('audit').select(({ fn }) => fn.max<number | null>('seq').as('seq')),
 );
 
+/** Both at once, where there is a head. */
+const headAndNewest = prepared<
+  Record<string, never>,
+  AuditHead & { readonly newest: number | null }
+>((db) =>
+  db
+    .selectFrom('audit_head')
+    .select(['seq', 'hash'])
+    .select((query) =>
+      query
+        .selectFrom('audit')
+        .select(({ fn }) => fn.max<number | null>('seq').as('newest'))
+        .as('newest'),
+    )
+    .where('id', '=', 1),
+);
+
 const headRow = prepared<Record<string, never>, AuditHead & { readonly mac: string | null }>((db) =>
   db.selectFrom('audit_head').select(['seq', 'hash', 'mac']).where('id', '=', 1),
 );
@@ -89,9 +106,10 @@ export class AuditLog {
   async appendAll(trx: Transaction<Database>, entries: readonly AuditEntry[]): Promise<void> {
     if (entries.length === 0) return;
     this.#hasAppended = true;
-    const last: AuditHead = (await this.#storedHead(trx)) ?? emptyHead;
-    const [newest] = await newestSeq(trx, {});
-    let head = { seq: Math.max(last.seq, newest?.seq ?? 0), hash: last.hash };
+    const [there] = await headAndNewest(trx, {});
+    const newest = there === undefined ? (await newestSeq(trx, {}))[0]?.seq : there.newest;
+    const last = there ?? emptyHead;
+    let head = { seq: Math.max(last.seq, newest ?? 0), hash: last.hash };
     const rows = entries.map((entry) => {
       const row = {
         at: this.#clock.now(),

@@ -1,7 +1,8 @@
 // Many small commits at once: a commit waits for the disk (synchronous=FULL), and with SQLite the whole process waits along.
 // What is asked for in one turn of the event loop is committed together; each caller hears only after that commit.
 
-import type { Kysely, Transaction } from 'kysely';
+import type { CompiledQuery as CompiledQueryType, Kysely, Transaction } from 'kysely';
+import { runAtOnce } from './at-once.ts';
 import { CompiledQuery } from './kysely.ts';
 import type { Database } from './schema.ts';
 
@@ -63,14 +64,17 @@ async function runAlone(
   trx: Transaction<Database>,
   { work, resolve, reject }: Waiting,
 ): Promise<() => void> {
-  await trx.executeQuery(savepoint);
+  const run = async (query: CompiledQueryType): Promise<void> => {
+    if (runAtOnce(trx, query) === undefined) await trx.executeQuery(query);
+  };
+  await run(savepoint);
   try {
     const value = await work(trx);
-    await trx.executeQuery(release);
+    await run(release);
     return () => resolve(value);
   } catch (error) {
-    await trx.executeQuery(undo);
-    await trx.executeQuery(release);
+    await run(undo);
+    await run(release);
     return () => reject(error);
   }
 }

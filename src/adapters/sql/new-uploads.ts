@@ -6,6 +6,7 @@ import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
 import { insertRow, prepared } from './prepared.ts';
 import { jobsOf, rankOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
+import { sql } from './kysely.ts';
 import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 
@@ -55,7 +56,10 @@ export async function insertUpload(
     updatedAt: now,
   };
   await insertRow(trx, 'upload', row);
-  await insertJobs(parts, trx, row, upload.state, upload.reason);
+  const partners = await firstPartners(trx, row);
+  for (const partner of partners) {
+    await insertJob(trx, row, { partner, state: upload.state, reason: upload.reason, now });
+  }
   await parts.audit.append(trx, {
     actor,
     action: 'upload.begun',
@@ -64,8 +68,17 @@ export async function insertUpload(
   });
   return toUpload(
     row,
-    (await jobsOf(trx, id)).map((job) => job.state),
+    partners.map(() => upload.state),
   );
+}
+
+/** One job for '' while there is no partner. */
+async function firstPartners(
+  trx: Transaction<Database>,
+  upload: Pick<UploadRecord, 'projectId' | 'partner'>,
+): Promise<readonly string[]> {
+  const partners = await partnersOf(trx, upload);
+  return partners.length === 0 ? [''] : partners;
 }
 
 /** A job for each partner that has none yet. While the project has no partner there is one job, for ''. */
@@ -91,32 +104,45 @@ export async function insertJobs(
       .execute();
   }
   if (partners.length === 0 && there.length === 0) added.push('');
-  for (const partner of added) {
-    await insertRow(trx, 'job', {
-      id: newId(),
-      uploadId: upload.id,
-      projectId: upload.projectId,
-      memberId: upload.memberId,
-      partner,
-      state,
-      reason: reason ?? null,
-      detail: null,
-      profileHash: null,
-      recipients: null,
-      output: null,
-      outputSha256: null,
-      outputBytes: null,
-      report: null,
-      dueAt: state === 'queued' ? now : null,
-      rankAt: state === 'queued' ? await rankOf(trx, now, upload.id) : null,
-      leaseOwner: null,
-      leaseUntil: null,
-      publishedAt: null,
-      deliveredAt: null,
-      createdAt: now,
-      updatedAt: now,
-    });
-  }
+  for (const partner of added) await insertJob(trx, upload, { partner, state, reason, now });
+}
+
+async function insertJob(
+  trx: Transaction<Database>,
+  upload: Pick<UploadRecord, 'id' | 'projectId' | 'memberId'>,
+  job: {
+    readonly partner: string;
+    readonly state: UploadState;
+    readonly reason: string | undefined;
+    readonly now: number;
+  },
+): Promise<void> {
+  const { now } = job;
+  const isQueued = job.state === 'queued';
+  await insertRow(trx, 'job', {
+    id: newId(),
+    uploadId: upload.id,
+    projectId: upload.projectId,
+    memberId: upload.memberId,
+    partner: job.partner,
+    state: job.state,
+    reason: job.reason ?? null,
+    detail: null,
+    profileHash: null,
+    recipients: null,
+    output: null,
+    outputSha256: null,
+    outputBytes: null,
+    report: null,
+    dueAt: isQueued ? now : null,
+    rankAt: isQueued ? await rankOf(trx, now, upload.id) : null,
+    leaseOwner: null,
+    leaseUntil: null,
+    publishedAt: null,
+    deliveredAt: null,
+    createdAt: now,
+    updatedAt: now,
+  });
 }
 
 async function partnersOf(
@@ -144,8 +170,8 @@ async function newest(
   const { path, kind, memberId } = at;
   const [row] =
     kind === 'intake'
-      ? await newestOfMember(trx, { path, kind, memberId })
-      : await newestOfAll(trx, { path, kind });
+      ? await newestOfMember(trx, { path, memberId })
+      : await newestDirect(trx, { path });
   return row;
 }
 
@@ -155,22 +181,25 @@ interface Predecessor {
 }
 type Kind = NewUpload['kind'];
 
+/**
+ * The kind and the limit stand in the query itself: SQLite, which chooses its way by them, would otherwise put the statement
+ * together anew each time.
+ */
 const newestFirst = (db: Kysely<Database>, path: string, kind: Kind) =>
   db
     .selectFrom('upload')
     .select(['generation', 'uploadKey'])
     .where('path', '=', path)
-    .where('kind', '=', kind)
+    .where('kind', '=', sql.lit(kind))
     .orderBy('generation', 'desc')
-    .limit(1);
+    .limit(sql.lit(1));
 
-const newestOfAll = prepared<{ path: string; kind: Kind }, Predecessor>((db, value) =>
-  newestFirst(db, value('path'), value('kind')),
+const newestDirect = prepared<{ path: string }, Predecessor>((db, value) =>
+  newestFirst(db, value('path'), 'direct'),
 );
 
-const newestOfMember = prepared<{ path: string; kind: Kind; memberId: string }, Predecessor>(
-  (db, value) =>
-    newestFirst(db, value('path'), value('kind')).where('memberId', '=', value('memberId')),
+const newestOfMember = prepared<{ path: string; memberId: string }, Predecessor>((db, value) =>
+  newestFirst(db, value('path'), 'intake').where('memberId', '=', value('memberId')),
 );
 
 /** The path itself, unless an upload that was renamed away after its claim still publishes under it. */
@@ -193,7 +222,7 @@ const elsewhere = prepared<{ memberId: string; path: string; ownId: string }, { 
       .where('uploadKey', '=', value('path'))
       .where('path', '<>', value('path'))
       .where('id', '<>', value('ownId'))
-      .limit(1),
+      .limit(sql.lit(1)),
 );
 
 /** A row's place under another path: behind what is there. After a claim it keeps its key, and with it its published name. */

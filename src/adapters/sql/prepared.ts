@@ -3,6 +3,7 @@
 // query and database; afterwards only the values are put in.
 
 import type { Compilable, CompiledQuery, InsertObject, Kysely, UpdateObject } from 'kysely';
+import { runAtOnce } from './at-once.ts';
 import type { Database } from './schema.ts';
 
 /** Stands for a value until one is put in. */
@@ -38,6 +39,8 @@ async function runWith<Row>(
   values: Values,
 ): Promise<readonly Row[]> {
   const parameters = query.parameters.map((one) => (one instanceof Blank ? values[one.name] : one));
+  const there = runAtOnce(db, { sql: query.sql, parameters });
+  if (there !== undefined) return there as readonly Row[];
   const { rows } = await db.executeQuery({ ...query, parameters });
   return rows as Row[];
 }

@@ -12,6 +12,7 @@ import type {
   SqliteStatement,
 } from 'kysely';
 import { AppError } from '../../core/errors.ts';
+import { allowAtOnce } from './at-once.ts';
 import { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver } from './kysely.ts';
 import { migrations } from './migrations.ts';
 import type { Database } from './schema.ts';
@@ -52,10 +53,15 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   const database = rememberStatements(sqlite);
   const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }) });
   await bringUpToDate(db, sqlite);
+  allowAtOnce(db, { statements: database, inTransaction: () => sqlite.inTransaction });
   return {
     db,
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
-    close: () => db.destroy(),
+    close: async () => {
+      await db.destroy();
+      // Kysely has not opened it where all went past it (at-once), and closes only what it opened.
+      if (sqlite.open) sqlite.close();
+    },
   };
 }
 

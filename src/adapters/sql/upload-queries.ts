@@ -114,22 +114,23 @@ async function withStates(
 const isOver = (upload: Upload): boolean =>
   upload.states.length > 0 && upload.states.every((state) => state === 'withdrawn');
 
-const newestFirst = (db: Kysely<Database>, path: string, offset: number) =>
+const fewAtOnce = 4;
+
+/** With a limit that is no parameter, see new-uploads. */
+const newestFirst = (db: Kysely<Database>, path: string) =>
   db
     .selectFrom('upload')
     .selectAll()
     .where('path', '=', path)
     .orderBy('generation', 'desc')
-    .limit(4)
-    .offset(offset);
+    .limit(sql.lit(fewAtOnce));
 
-const atPath = prepared<{ path: string; offset: number }, UploadRecord>((db, value) =>
-  newestFirst(db, value('path'), value('offset')),
+const atPath = prepared<{ path: string }, UploadRecord>((db, value) =>
+  newestFirst(db, value('path')),
 );
 
-const atPathOf = prepared<{ path: string; memberId: string; offset: number }, UploadRecord>(
-  (db, value) =>
-    newestFirst(db, value('path'), value('offset')).where('memberId', '=', value('memberId')),
+const atPathOf = prepared<{ path: string; memberId: string }, UploadRecord>((db, value) =>
+  newestFirst(db, value('path')).where('memberId', '=', value('memberId')),
 );
 
 async function latest(
@@ -137,14 +138,17 @@ async function latest(
   path: string,
   memberId: string | undefined,
 ): Promise<Upload | undefined> {
-  for (let offset = 0; ; offset += 4) {
-    const rows =
-      memberId === undefined
-        ? await atPath(db, { path, offset })
-        : await atPathOf(db, { path, memberId, offset });
-    if (rows.length === 0) return undefined;
+  const newest =
+    memberId === undefined ? await atPath(db, { path }) : await atPathOf(db, { path, memberId });
+  // Few paths were given up more often than that.
+  for (let rows = newest, seen = 0; ;) {
     const found = (await withStates(db, rows)).find((upload) => !isOver(upload));
-    if (found !== undefined || rows.length < 4) return found;
+    if (found !== undefined || rows.length < fewAtOnce) return found;
+    seen += rows.length;
+    rows = await newestFirst(db, path)
+      .$if(memberId !== undefined, (query) => query.where('memberId', '=', memberId ?? ''))
+      .offset(seen)
+      .execute();
   }
 }
 

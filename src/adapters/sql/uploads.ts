@@ -100,14 +100,17 @@ async function changeUpload(
   };
   await updateRow(trx, 'upload', id, set);
   if (to?.state === 'queued') await insertJobs(parts, trx, before, 'settling');
-  if (to !== undefined) await moveAll(parts, trx, before, to, change.touched === true, actor);
+  const states =
+    to === undefined
+      ? (await jobsOf(trx, id)).map((job) => job.state)
+      : await moveAll(parts, trx, before, to, change.touched === true, actor);
   if (isMoved) {
     await parts.audit.append(trx, { actor, action: 'upload.renamed', object: id });
   }
-  const states = (await jobsOf(trx, id)).map((job) => job.state);
   return toUpload({ ...before, ...set }, states);
 }
 
+/** Answers the states of all its jobs as they are then. */
 async function moveAll(
   parts: Parts,
   trx: Transaction<Database>,
@@ -115,7 +118,7 @@ async function moveAll(
   to: NonNullable<UploadChange['to']>,
   isTouched: boolean,
   actor: string,
-): Promise<void> {
+): Promise<readonly UploadState[]> {
   const reason = 'reason' in to ? to.reason : null;
   const jobs = await jobsOf(trx, upload.id);
   // The jobs for two partners need not be in one state: what is past its claim, or may not go there, stays as it is.
@@ -133,6 +136,7 @@ async function moveAll(
       },
     });
   }
+  return jobs.map((job) => (movable.includes(job) ? to.state : job.state));
 }
 
 const mayBe = (from: UploadState, to: UploadState): boolean => from === to || isLegalMove(from, to);
