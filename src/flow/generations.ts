@@ -63,7 +63,8 @@ export function newUpload(
   place: WritePlace,
   memberId: string,
   facts: FileFacts,
-  rest: Pick<NewUpload, 'coverage' | 'closed' | 'state' | 'settleAt' | 'declaredSizeBytes'>,
+  rest: Pick<NewUpload, 'coverage' | 'closed' | 'state' | 'settleAt' | 'declaredSizeBytes'> &
+    Partial<Pick<NewUpload, 'reason'>>,
 ): NewUpload {
   if (place.area === 'plain')
     throw new AppError('INTERNAL', { detail: 'plain places have no row' });

@@ -12,6 +12,7 @@ import {
   presumed,
   type IntakeParts,
 } from './generations.ts';
+import { createLateRows, writeDown } from './late-rows.ts';
 import type { Principal } from './ports/accounts.ts';
 import type { Intake, WritePlace } from './ports/intake.ts';
 import type { Upload } from './ports/jobs.ts';
@@ -21,6 +22,7 @@ import { asWriting } from './writing.ts';
 import { WriterGroup } from './writers.ts';
 
 export function createIntake(parts: IntakeParts): Intake {
+  const lateRows = createLateRows(parts);
   return {
     open: (principal, place, how, open) =>
       parts.gate.hold([place.path], async () => {
@@ -35,10 +37,12 @@ export function createIntake(parts: IntakeParts): Intake {
           const facts = await bare.facts();
           file = parts.room?.watch(principal, place, bare, facts) ?? bare;
           const truncates = flags.truncate || facts.sizeBytes === 0;
+          const opening = { principal, place, upload, facts, truncates, declaredSizeBytes };
           const group = isNewWriter
-            ? await begin(parts, { principal, place, upload, facts, truncates, declaredSizeBytes })
+            ? await begin(parts, opening)
             : join(parts, place.path, truncates);
           group.open.add(file);
+          if (group.late !== undefined) lateRows.await(group);
           return { file, writing: asWriting(parts, group, file, principal.id) };
         } catch (error) {
           await file.close();
@@ -109,8 +113,11 @@ async function begin(parts: IntakeParts, opening: Opening): Promise<WriterGroup>
   const { principal, place, upload, facts, truncates, declaredSizeBytes } = opening;
   const known = upload === undefined ? presumed(facts) : cut(upload.coverage, facts.sizeBytes);
   const coverage = truncates ? [] : known;
-  const row = await followed(parts, opening, coverage);
-  const group = new WriterGroup(place.path, row?.id, coverage, parts.clock.now());
+  const isLate = isNewAndPlain(opening);
+  const row = isLate ? undefined : await followed(parts, opening, coverage);
+  const openedAt = parts.clock.now();
+  const group = new WriterGroup(place.path, row?.id, coverage, openedAt);
+  if (isLate) group.late = { place, memberId: principal.id, openedAt };
   // A truncated file is a changed one, even if nothing is written to it. One that was always empty is not.
   if (truncates && upload !== undefined && upload.sizeBytes > 0) group.truncated(0);
   if (declaredSizeBytes === undefined && truncates && row?.declaredSizeBytes !== undefined) {
@@ -119,6 +126,10 @@ async function begin(parts: IntakeParts, opening: Opening): Promise<WriterGroup>
   parts.gate.writers.set(place.path, group);
   return group;
 }
+
+/** Nobody else sees an intake; and a size that the client declares would be forgotten by a crash. */
+const isNewAndPlain = ({ place, upload, truncates, declaredSizeBytes }: Opening): boolean =>
+  place.area === 'intake' && upload === undefined && truncates && declaredSizeBytes === undefined;
 
 async function followed(
   parts: IntakeParts,
@@ -163,6 +174,7 @@ async function remove(
   place: WritePlace,
   run: Run,
 ): Promise<void> {
+  await writeDown(parts, place.path);
   const upload = await newestAt(parts, principal, place);
   await run({ freshInode: false });
   detach(parts.gate, place.path);
@@ -177,6 +189,7 @@ async function truncate(
   sizeBytes: number,
   run: Run,
 ): Promise<void> {
+  await writeDown(parts, place.path);
   const before = await parts.storage.facts(place.path);
   const isChange = before !== undefined && before.sizeBytes !== sizeBytes;
   const upload = await newestAt(parts, principal, place);

@@ -11,6 +11,7 @@ import {
   presumed,
   type IntakeParts,
 } from './generations.ts';
+import { writeDown, writeDownBelow } from './late-rows.ts';
 import type { Principal } from './ports/accounts.ts';
 import type { WritePlace } from './ports/intake.ts';
 import type { Upload } from './ports/jobs.ts';
@@ -24,6 +25,8 @@ export async function moveFile(
   to: WritePlace,
   run: () => Promise<void>,
 ): Promise<void> {
+  await writeDown(parts, from.path);
+  await writeDown(parts, to.path);
   const source = await newestAt(parts, principal, from);
   const replaced = from.path === to.path ? undefined : await newestAt(parts, principal, to);
   await run();
@@ -39,6 +42,7 @@ export async function moveFolder(
   to: WritePlace,
   run: () => Promise<void>,
 ): Promise<void> {
+  await writeDownBelow(parts, from.path);
   const rows = from.area === 'plain' ? [] : await parts.uploads.below(from.path);
   const known = new Map(
     rows

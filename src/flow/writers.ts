@@ -2,6 +2,7 @@
 // open and written down as it goes, so that a restart knows what it may believe.
 
 import { cover, cut, type Coverage } from '../core/coverage.ts';
+import type { LateRow } from './late-rows.ts';
 import type { OpenFile } from './ports/storage.ts';
 
 /** More ranges than any honest client leaves at once. What is beyond is forgotten: the file then counts as not whole. */
@@ -11,6 +12,8 @@ export class WriterGroup {
   path: string;
   /** The row that follows this file; undefined in places that the flow does not follow. */
   uploadId: string | undefined;
+  /** The row is still to be written. */
+  late: LateRow | undefined;
   /** Open handles. */
   readonly open = new Set<OpenFile>();
   /** A handle was lost with bytes in it, or the disk failed: what was promised is not all there. */

@@ -3,13 +3,15 @@
 
 import { isWhole } from '../core/coverage.ts';
 import { AppError, codeOf } from '../core/errors.ts';
-import { identityOf, type IntakeParts } from './generations.ts';
+import { identityOf, newUpload, type IntakeParts } from './generations.ts';
 import type { Writing } from './ports/intake.ts';
-import type { UploadChange } from './ports/jobs.ts';
+import type { NewUpload, UploadChange } from './ports/jobs.ts';
 import type { OpenFile } from './ports/storage.ts';
 import type { WriterGroup } from './writers.ts';
 
 const persistEveryMs = 1000;
+
+type Ending = Extract<UploadChange['to'], { readonly state: 'settling' | 'partial' }>;
 
 export function asWriting(
   parts: IntakeParts,
@@ -102,9 +104,11 @@ async function leave(
   group.open.delete(file);
   if (group.isDetached) return;
   if (group.open.size === 0) parts.gate.writers.delete(group.path);
+  const isLast = group.open.size === 0;
+  if (group.late !== undefined)
+    return leaveLate(parts, group, file, isLast ? how : undefined, actor);
   if (group.uploadId === undefined) return;
   const identity = identityOf(await file.facts());
-  const isLast = group.open.size === 0;
   const coverage = isLast && !group.isBroken ? group.whole() : group.certain();
   const closed = group.hasChanged ? { closed: isLast && !group.isBroken } : {};
   const to = isLast ? nextState(parts, group, how, identity.sizeBytes) : undefined;
@@ -121,12 +125,47 @@ async function leave(
   );
 }
 
+/** `how`: of the last handle; undefined when others are still open. */
+async function leaveLate(
+  parts: IntakeParts,
+  group: WriterGroup,
+  file: OpenFile,
+  how: 'close' | 'lost' | undefined,
+  actor: string,
+): Promise<void> {
+  const { late } = group;
+  if (late === undefined) return;
+  const facts = await file.facts();
+  const to = how === undefined ? undefined : nextState(parts, group, how, facts.sizeBytes);
+  const isWholly = how !== undefined && !group.isBroken;
+  const upload = newUpload({ ...late.place, path: group.path }, late.memberId, facts, {
+    coverage: isWholly ? group.whole() : group.certain(),
+    closed: isWholly && group.hasChanged,
+    declaredSizeBytes: undefined,
+    ...asBegun(to),
+  });
+  const row = await parts.uploads.begin(upload, actor);
+  group.late = undefined;
+  group.uploadId = row.id;
+}
+
+const asBegun = (to: Ending | undefined): Pick<NewUpload, 'state' | 'settleAt' | 'reason'> => {
+  switch (to?.state) {
+    case 'settling':
+      return { state: to.state, settleAt: to.settleAt, reason: undefined };
+    case 'partial':
+      return { state: to.state, settleAt: undefined, reason: to.reason };
+    case undefined:
+      return { state: 'uploading', settleAt: undefined, reason: undefined };
+  }
+};
+
 function nextState(
   parts: IntakeParts,
   group: WriterGroup,
   how: 'close' | 'lost',
   sizeBytes: number,
-): NonNullable<UploadChange['to']> {
+): Ending {
   if (group.isRefused) return { state: 'partial', reason: 'refused' };
   if (how === 'lost' || group.isBroken) return { state: 'partial', reason: 'disconnected' };
   if (sizeBytes === 0) return { state: 'partial', reason: 'empty' };
