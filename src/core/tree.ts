@@ -108,6 +108,10 @@ export function loginFolder(viewer: Viewer): string {
     : '/home';
 }
 
+/** Made once: making one takes longer than reading a path. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
 /**
  * The parts of a client's path, `.` and `..` resolved by name, never above the root; a relative one starts at `from`.
  * Throws BAD_NAME for what is not UTF-8, holds a NUL or is too long.
@@ -116,7 +120,7 @@ export function normalise(bytes: Uint8Array, from: string): readonly string[] {
   if (bytes.length > maximumPathBytes) throw new AppError('BAD_NAME');
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = decoder.decode(bytes);
   } catch {
     throw new AppError('BAD_NAME');
   }
@@ -138,7 +142,7 @@ export function normalise(bytes: Uint8Array, from: string): readonly string[] {
 export const isNameable = (path: string): boolean =>
   byteLength(`/home/${path}`) <= maximumPathBytes;
 
-const byteLength = (text: string): number => new TextEncoder().encode(text).length;
+const byteLength = (text: string): number => encoder.encode(text).length;
 
 /** The place of `name` in a folder that was resolved before, or undefined when the viewer may not see it. */
 export function childOf(
@@ -148,7 +152,7 @@ export function childOf(
   name: string,
 ): Place | undefined {
   try {
-    return resolve(viewer, site, new TextEncoder().encode(`${folder.shown}/${name}`));
+    return resolve(viewer, site, encoder.encode(`${folder.shown}/${name}`));
   } catch {
     return undefined;
   }

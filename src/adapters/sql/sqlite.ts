@@ -50,6 +50,8 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   sqlite.pragma('busy_timeout = 10000');
+  // 16 MB of log before it is written into the file, four times SQLite's own: few pages change again and again.
+  sqlite.pragma('wal_autocheckpoint = 4000');
   const database = rememberStatements(sqlite);
   const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }) });
   await bringUpToDate(db, sqlite);
