@@ -82,6 +82,9 @@ function parsePublicKey(text: string): SshKey {
   const lines = trimmed
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));
+  if (trimmed.startsWith('-----BEGIN PGP ')) {
+    throw refuse('this is an OpenPGP key; an SSH public key is one line such as ssh-ed25519 AAAA…');
+  }
   if (!isRfc4716 && lines.length > 1)
     throw refuse('the file holds several keys; give one at a time');
   const line = isRfc4716 ? oneLine(lines) : (lines[0] ?? '');

@@ -51,10 +51,18 @@ export async function actorNames(app: App): Promise<(actor: string) => string> {
 /** The content of `--key FILE`, or of standard input for `-`. */
 export async function readInput(file: string): Promise<Buffer> {
   if (file === '-') return readStdin();
-  return readFile(file).catch((cause: unknown) => {
-    throw new AppError('NOT_FOUND', { cause, detail: `the file ${file} cannot be read` });
+  return readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    const why = unreadable[cause.code ?? ''];
+    const detail = `the file ${file} cannot be read${why === undefined ? '' : `: ${why}`}`;
+    throw new AppError('NOT_FOUND', { cause, detail });
   });
 }
+
+const unreadable: Readonly<Record<string, string>> = {
+  ENOENT: 'it is not there',
+  EACCES: 'no permission',
+  EISDIR: 'it is a folder',
+};
 
 /** Refuses what is not a file that is there, before work on many files begins. */
 export async function demandFile(file: string): Promise<void> {

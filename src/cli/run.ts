@@ -13,6 +13,14 @@ const onlyOnce = [
   'state', 'member', 'name', 'object', 'limit', 'window', 'quota', 'direct-dicom', 'legal-hold', 'encrypt-to', 'head', 'signature',
 ] as const;
 
+/** yargs' own words, where a person would not know what they ask for; and in one line. */
+const plainer = (message: string): string =>
+  message
+    .replace(/^Not enough non-option arguments.*/, 'a name, an id or a file is missing')
+    .replace(/^Did you mean/, 'There is no such command. Did you mean')
+    .replace(/:\s*\n\s*/g, ': ')
+    .replaceAll('\n', '; ');
+
 /** Runs one command line; returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   let help = 'clubhouse --help';
@@ -87,7 +95,7 @@ const plainly = ({ code, detail, message }: AppError): string =>
 
 function tell(error: unknown, help: string): number {
   if (error instanceof UsageError || (error instanceof Error && error.name === 'YError')) {
-    warn(`${error.message.replaceAll('\n', '; ')} (see ${help})`);
+    warn(`${plainer(error.message)} (see ${help})`);
     return 2;
   }
   if (error instanceof GivenUp) {

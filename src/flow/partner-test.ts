@@ -1,7 +1,7 @@
 // `partner test`: is the partner's server there, is it the pinned one, does it let us in, may we write where the files go?
 
 import { randomUUID } from 'node:crypto';
-import { AppError } from '../core/errors.ts';
+import { AppError, codeOf } from '../core/errors.ts';
 import { sharedFolder } from '../core/tree.ts';
 import type { Partners } from './ports/partners.ts';
 import type { Remote, Remotes } from './ports/replication.ts';
@@ -23,7 +23,9 @@ export async function testPartner(
 ): Promise<PartnerTest> {
   const partner = await parts.partners.find(code);
   if (partner?.address === undefined) {
-    throw new AppError('NOT_FOUND', { detail: `partner ${code} has no address; run partner add` });
+    throw new AppError('NOT_FOUND', {
+      detail: `the server of partner ${code} is not known; run partner add`,
+    });
   }
   const [project] = await parts.partners.projects(code);
   const remote = await parts.remotes.connect(partner.address, signal);
@@ -52,7 +54,13 @@ async function tryToWrite(remote: Remote, folder: string, signal: AbortSignal): 
       return Promise.resolve(piece.length);
     },
   };
-  await remote.ensureFolder(folder);
+  await remote.ensureFolder(folder).catch((cause: unknown) => {
+    if (codeOf(cause) !== 'REMOTE_REFUSED') throw cause;
+    throw new AppError('NOT_FOUND', {
+      cause,
+      detail: `our login works, but there is no ${folder} for us; is there a project of this name, with us as its partner?`,
+    });
+  });
   try {
     const how = { offset: 0, sizeBytes: text.length, modifiedMs: 0 };
     const arrived = await remote.put(source, path, how, signal);

@@ -7,6 +7,7 @@ import Database from 'better-sqlite3';
 import { generateKey } from 'openpgp';
 import t from 'tap';
 import { makeWorkingPair } from '../../src/adapters/keys.ts';
+import { traceLines } from '../../src/cli/commands/trace.ts';
 import { here, run, type Ended } from '../support/command-line.ts';
 import { ctSlice, gb18030 } from '../support/dicom.ts';
 
@@ -107,9 +108,11 @@ await t.test('a welcome says where and how to connect, and holds no secret', asy
   const before = await readFile(config, 'utf8');
   const plain = await clubhouse(['user', 'welcome', 'alice']);
   t.match(plain, { code: 0, out: /sftp -P 2299 alice@THE-ADDRESS-OF-OUR-SERVER/ });
+  t.match(plain.err, /set listen\.publicHost in the configuration/);
   const named = '  publicHost: sftp.puhsc.example.org\n  publicPort: 22\n';
   await writeFile(config, before.replace(/^listen:\n/m, `listen:\n${named}`));
-  const { out } = await clubhouse(['user', 'welcome', 'alice']);
+  const { out, err } = await clubhouse(['user', 'welcome', 'alice']);
+  t.equal(err, '');
   t.match(out, /sftp -P 22 alice@sftp\.puhsc\.example\.org/);
   t.match(out, /SHA256:[A-Za-z0-9+/]{43}/);
   t.match(out, '/home/ji_brain/alice/gpg/');
@@ -139,6 +142,51 @@ await t.test('a recipient key needs its whole fingerprint, told by somebody', as
   t.match(await json(['recipient', 'list']), [
     { project: 'brain', partner: 'UMHS', fingerprint: right, expiresAt: null },
   ]);
+  const typo = [...add.map((word) => (word === 'UMHS' ? 'UHMS' : word)), '--fingerprint', right];
+  t.match((await clubhouse(typo)).out, /UHMS is no partner of it yet: .* --add-partner UHMS\n$/);
+  const remove = ['recipient', 'remove', '--project', 'brain', '--partner', 'UHMS'];
+  t.equal((await clubhouse([...remove, '--fingerprint', right])).code, 0);
+});
+
+await t.test('a trace tells of each upload of a name by itself', (t) => {
+  const upload = { path: '/home/ji_brain/alice/gpg/1.dcm', bytes: 9, sha256: null };
+  const made = { createdAt: 0, rawRemovedAt: null };
+  const job = { partner: 'UMHS', reason: null, output: null, publishedAt: null, deliveredAt: null };
+  const row = { at: 0, actor: 'server', detail: {} };
+  const lines = traceLines(
+    {
+      uploads: [
+        { ...upload, ...made, id: 'u1', generation: 1 },
+        { ...upload, ...made, id: 'u2', generation: 2 },
+      ],
+      jobs: [
+        { ...job, id: 'j1', uploadId: 'u1', state: 'superseded' },
+        { ...job, id: 'j2', uploadId: 'u2', state: 'held', reason: 'burned-in' },
+      ],
+      deliveries: [],
+      entries: [
+        { ...row, seq: 1, object: 'u1', action: 'upload.begun' },
+        { ...row, seq: 2, object: 'u2', action: 'upload.begun' },
+        { ...row, seq: 3, object: 'j1', action: 'job.superseded' },
+        { ...row, seq: 4, object: 'j2', action: 'job.held' },
+      ],
+    },
+    (actor) => actor,
+  );
+  t.match(
+    [...lines],
+    [
+      /1\.dcm, generation 1, /,
+      'to UMHS: superseded',
+      /upload\.begun/,
+      /job\.superseded/,
+      /1\.dcm, generation 2, /,
+      'to UMHS: held burned-in',
+      /upload\.begun/,
+      /job\.held/,
+    ],
+  );
+  t.end();
 });
 
 await t.test('a profile file is checked with its line and kept for its project', async (t) => {

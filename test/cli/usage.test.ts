@@ -33,7 +33,12 @@ interface Refusal {
 
 const refusals: readonly Refusal[] = [
   { name: 'no command', args: [], code: 2, err: /Which command\?/ },
-  { name: 'an unknown command', args: ['projekt'], code: 2, err: /Did you mean project\?/ },
+  {
+    name: 'an unknown command',
+    args: ['projekt'],
+    code: 2,
+    err: /no such command\. Did you mean project\?/,
+  },
   { name: 'an unknown option', args: ['job', 'list', '--al'], code: 2, err: /Unknown argument/ },
   { name: 'a name in capitals', args: ['project', 'add', 'Brain'], code: 2, err: /small letter/ },
   { name: 'a reserved name', args: ['project', 'add', 'club_house'], code: 2, err: /reserved/ },
@@ -97,6 +102,87 @@ const refusals: readonly Refusal[] = [
     args: ['user', 'add', 'bob', '--key', 'a', '--key', 'b', '--project', 'brain'],
     code: 2,
     err: /--key is given twice/,
+  },
+  {
+    name: 'a command without its name',
+    args: ['project', 'add'],
+    code: 2,
+    err: /a name, an id or a file is missing \(see clubhouse project add --help\)/,
+  },
+  {
+    name: 'a choice that is none',
+    args: ['project', 'set', 'brain', '--direct-dicom', 'maybe'],
+    code: 2,
+    err: /Invalid values: Argument: direct-dicom, Given: "maybe", Choices: "hold", "allow"/,
+  },
+  {
+    name: 'a change of a project without a change',
+    args: ['project', 'set', 'brain'],
+    code: 2,
+    err: /what is to change\?/,
+  },
+  {
+    name: 'the removal of a partner that a project does not have',
+    args: ['project', 'set', 'brain', '--remove-partner', 'UHMS'],
+    code: 1,
+    err: /UHMS is no partner of project brain/,
+  },
+  {
+    name: 'a partner that is not there',
+    args: ['partner', 'remove', 'UHMS'],
+    code: 1,
+    err: /no partner UHMS; see clubhouse partner list/,
+  },
+  {
+    name: 'the jobs of a project that is not there',
+    args: ['job', 'list', '--project', 'brian'],
+    code: 1,
+    err: /no project brian/,
+  },
+  {
+    name: 'what is held of a project that is not there',
+    args: ['held', 'list', '--project', 'brian'],
+    code: 1,
+    err: /no project brian/,
+  },
+  {
+    name: 'a release without a reason',
+    args: ['held', 'release', 'abc', '--reason', ' '],
+    code: 2,
+    err: /--reason says why/,
+  },
+  {
+    name: 'a number of entries that is none',
+    args: ['audit', 'list', '--limit', 'all'],
+    code: 2,
+    err: /--limit is a number of entries/,
+  },
+  {
+    name: 'an OpenPGP key in the place of an SSH key',
+    args: ['user', 'add', 'bob', '--project', 'brain', '--key', '-'],
+    input:
+      '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxsDN\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n',
+    code: 2,
+    err: /this is an OpenPGP key; an SSH public key is one line/,
+  },
+  {
+    name: 'a key file that is not there',
+    args: ['user', 'add', 'bob', '--project', 'brain', '--key', '/no/such.pub'],
+    code: 1,
+    err: /the file \/no\/such\.pub cannot be read: it is not there/,
+  },
+  {
+    name: 'a folder in the place of a key file',
+    args: ['partner', 'accept', 'UMHS', '--key', tmpdir()],
+    code: 1,
+    err: /cannot be read: it is a folder/,
+  },
+  {
+    name: 'an empty password',
+    args: ['user', 'add', 'bob', '--project', 'brain', '--password-stdin'],
+    input: '\n',
+    code: 2,
+    err: /^clubhouse: the password is empty\n$/,
   },
   { name: 'a job that is not there', args: ['job', 'retry', 'abc'], code: 1, err: /clubhouse: / },
 ];

@@ -638,6 +638,21 @@ void t.test(
   },
 );
 
+void t.test('partner test says so when the partner has no such project', async (t) => {
+  const { site, partner } = await scene(t);
+  const { partners } = site.parts;
+  const ensureFolder = () =>
+    Promise.reject(new AppError('REMOTE_REFUSED', { detail: 'status 2 to MKDIR' }));
+  const remotes = {
+    connect: async (...args: Parameters<typeof partner.connect>) =>
+      Object.assign(await partner.connect(...args), { ensureFolder }),
+  };
+  await t.rejects(testPartner({ site: 'PUHSC', partners, remotes }, 'UMHS', never), {
+    code: 'NOT_FOUND',
+    detail: /our login works, but there is no \/home\/ji_brain\/.* is there a project of this name/,
+  });
+});
+
 void t.test('a partner that hangs keeps no other partner waiting', async (t) => {
   const { site, partner } = await scene(t);
   const { db } = site.database;

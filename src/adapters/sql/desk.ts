@@ -67,7 +67,9 @@ export function createJobDesk(parts: DeskParts): JobDesk {
     release: (id, note, actor) => act(id, (trx, job) => release(parts, trx, job, note, actor)),
     reject: (id, note, actor) =>
       act(id, async (trx, job) => {
-        if (job.state !== 'held' && job.state !== 'failed') throw wrongState(job);
+        if (job.state !== 'held' && job.state !== 'failed') {
+          throw wrongState(job, 'held or failed');
+        }
         const { reason } = job;
         await moveJob(parts, trx, job, {
           to: 'rejected',
@@ -195,8 +197,8 @@ async function find(db: Kysely<Database>, id: string): Promise<JobRecord> {
   return job;
 }
 
-const wrongState = (job: JobRecord): AppError =>
-  new AppError('CONFLICT', { detail: `job ${job.id} is ${job.state}` });
+const wrongState = (job: JobRecord, needed: string): AppError =>
+  new AppError('CONFLICT', { detail: `job ${job.id} is ${job.state}, not ${needed}` });
 
 async function retry(
   parts: Parts,
@@ -204,7 +206,9 @@ async function retry(
   job: JobRecord,
   actor: string,
 ): Promise<void> {
-  if (job.state !== 'failed' && job.state !== 'waiting') throw wrongState(job);
+  if (job.state !== 'failed' && job.state !== 'waiting') {
+    throw wrongState(job, 'failed or waiting');
+  }
   await refuseOvertaken(trx, job);
   await moveJob(parts, trx, job, { to: 'queued', actor, set: again(parts) });
 }
@@ -242,7 +246,7 @@ async function release(
 ): Promise<void> {
   const reasons = releasableReasons(job);
   const isOut = job.state === 'published' || job.state === 'delivered';
-  if (job.state !== 'held' && !(isOut && reasons.length > 0)) throw wrongState(job);
+  if (job.state !== 'held' && !(isOut && reasons.length > 0)) throw wrongState(job, 'held');
   if (reasons.length === 0) {
     throw new AppError('CONFLICT', { detail: `${job.reason ?? 'this'} cannot be released` });
   }

@@ -23,7 +23,9 @@ export function createPartners(parts: Parts): Partners {
     setPace: (code, pace, actor) =>
       db.transaction().execute(async (trx) => {
         if ((await activeRow(trx, code)) === undefined) {
-          throw new AppError('NOT_FOUND', { detail: `partner ${code}` });
+          throw new AppError('NOT_FOUND', {
+            detail: `no partner ${code}; see clubhouse partner list`,
+          });
         }
         const { limitBytes, window } = pace;
         if (limitBytes === undefined && window === undefined) return;
@@ -56,7 +58,9 @@ export function createPartners(parts: Parts): Partners {
     remove: (code, actor) =>
       db.transaction().execute(async (trx) => {
         if ((await activeRow(trx, code)) === undefined) {
-          throw new AppError('NOT_FOUND', { detail: `partner ${code}` });
+          throw new AppError('NOT_FOUND', {
+            detail: `no partner ${code}; see clubhouse partner list`,
+          });
         }
         await trx.deleteFrom('partner_key').where('partner', '=', code).execute();
         await trx

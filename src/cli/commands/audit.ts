@@ -26,6 +26,10 @@ export const auditCommand: Noun = {
               describe: 'Else 50; --json: all',
             })
             .option('json', { type: 'boolean', default: false, describe: 'For programs' })
+            .check(({ limit }) => {
+              if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) return true;
+              throw new Error('--limit is a number of entries, 1 or more');
+            })
             .example('$0 audit list --limit 20', ''),
         onApp(async (app, args) => {
           const limit = args.limit ?? (args.json ? undefined : 50);

@@ -1,7 +1,7 @@
 // `clubhouse held`: what a rule or a doubt kept from being passed on.
 
 import { onApp, type Noun } from '../context.ts';
-import { print, printJson, printTable } from '../output.ts';
+import { print, printJson, printTable, UsageError } from '../output.ts';
 
 const id = {
   type: 'string',
@@ -28,6 +28,7 @@ export const heldCommand: Noun = {
             .option('json', json)
             .example('$0 held list --project brain', ''),
         onApp(async (app, args) => {
+          if (args.project !== undefined) await app.projects.show(args.project);
           const rows = await app.jobs.held(
             args.project === undefined ? {} : { project: args.project },
           );
@@ -70,6 +71,7 @@ export const heldCommand: Noun = {
             .option('reason', reason)
             .example('$0 held release 0198… --reason "looked at it, no text in the image"', ''),
         onApp(async (app, args) => {
+          if (args.reason.trim() === '') throw new UsageError('--reason says why');
           const job = await app.jobs.release(args.id, args.reason, 'cli');
           print(`Released job ${job.id}; it is ${job.state}.`);
         }),

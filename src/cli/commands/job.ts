@@ -42,6 +42,7 @@ export const jobCommand: Noun = {
             .example('$0 job list --project brain --state waiting', ''),
         onApp(async (app, args) => {
           const state = readState(args);
+          if (args.project !== undefined) await app.projects.show(args.project);
           const rows = await app.jobs.list({
             ...(args.project === undefined ? {} : { project: args.project }),
             ...(args.member === undefined ? {} : { member: args.member }),

@@ -146,14 +146,18 @@ export const projectCommand: Noun = {
             .example('$0 project set phantom --direct-dicom allow', '')
             .example('$0 project set brain --quota 500GB', ''),
         onApp(async (app, args) => {
-          const profile = await readProfileOption(app, args.profile, args.name);
-          const project = await app.projects.set(args.name, {
-            ...(profile === undefined ? {} : { profile }),
+          const wanted = {
             addPartners: manyOf(args.addPartner),
             removePartners: manyOf(args.removePartner),
             ...readHold(args),
             ...settingsIn(args),
-          });
+          };
+          if (args.profile === undefined && Object.values(wanted).flat().length === 0) {
+            throw new UsageError('what is to change? --profile, --quota or another option');
+          }
+          const profile = await readProfileOption(app, args.profile, args.name);
+          const change = { ...(profile === undefined ? {} : { profile }), ...wanted };
+          const project = await app.projects.set(args.name, change);
           print(`Changed ${say(project)}.`);
         }),
       )

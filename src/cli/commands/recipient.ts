@@ -70,6 +70,11 @@ export const recipientCommand: Noun = {
           });
           const what = isNew ? 'Added the key' : 'It was there; updated the key';
           print(`${what} for project ${recipient.project} and partner ${recipient.partner}.`);
+          const { partners } = await app.projects.show(args.project);
+          if (partners.includes(recipient.partner)) return;
+          print(
+            `${recipient.partner} is no partner of it yet: clubhouse project set ${recipient.project} --add-partner ${recipient.partner}`,
+          );
         }),
       )
       .command(

@@ -3,15 +3,19 @@
 import type { Config } from '../../config.ts';
 import type { MemberView } from '../../app.ts';
 
+/** The name by which people reach us, where the configuration tells it. */
+export function publicAddress({ listen: { host, publicHost } }: Config): string | undefined {
+  const isLocal = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(host);
+  return publicHost ?? (isLocal ? undefined : host);
+}
+
 export function welcomeText(
   member: MemberView,
   config: Config,
   hostKeys: readonly string[],
 ): string {
-  const { host, publicHost } = config.listen;
   const port = config.listen.publicPort ?? config.listen.port;
-  const isLocal = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(host);
-  const address = publicHost ?? (isLocal ? 'THE-ADDRESS-OF-OUR-SERVER' : host);
+  const address = publicAddress(config) ?? 'THE-ADDRESS-OF-OUR-SERVER';
   const login = member.hasPassword ? 'the password that you agreed on' : 'your SSH key';
   return [
     `Welcome to Clubhouse at ${config.site}, ${member.name}.`,

@@ -14,7 +14,7 @@ import {
 } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError, warn } from '../output.ts';
 import { userKeyCommand } from './user-key.ts';
-import { welcomeText } from './user-welcome.ts';
+import { publicAddress, welcomeText } from './user-welcome.ts';
 
 const toJson = (member: MemberView): object => ({
   ...member,
@@ -87,7 +87,7 @@ const waysIn = (member: MemberView): string => {
 };
 
 function warnAboutPassword(password: string | undefined): void {
-  if (password !== undefined && password.length < 12) {
+  if (password !== undefined && password !== '' && password.length < 12) {
     warn('the password has less than 12 characters; a longer one, or a key, is safer');
   }
 }
@@ -285,6 +285,9 @@ export const userCommand: Noun = {
         onApp(async (app, args) => {
           const member = await app.members.show(args.name);
           print(welcomeText(member, app.config, await app.hostKeys()));
+          if (publicAddress(app.config) === undefined) {
+            warn('the name of the server is not known; set listen.publicHost in the configuration');
+          }
         }),
       )
       .command(userKeyCommand)

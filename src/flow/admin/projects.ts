@@ -16,6 +16,7 @@ export interface ProjectAdmin {
   }): Promise<{ readonly project: Project; readonly isNew: boolean }>;
   list(): Promise<readonly Project[]>;
   show(name: string): Promise<Project>;
+  /** NOT_FOUND for a project, or a partner to remove, that is not there. */
   set(
     name: string,
     change: {
@@ -44,6 +45,11 @@ export function createProjectAdmin(parts: AdminParts): ProjectAdmin {
     show: (name) => needProject(parts, name),
     set: async (name, wanted) => {
       await checkPartners(parts, wanted.addPartners ?? []);
+      const { partners } = await needProject(parts, name);
+      const stranger = wanted.removePartners?.find((code) => !partners.includes(code));
+      if (stranger !== undefined) {
+        throw new AppError('NOT_FOUND', { detail: `${stranger} is no partner of project ${name}` });
+      }
       return change(name, wanted);
     },
     archive: (name) => change(name, { state: 'archived' }),
