@@ -1,13 +1,15 @@
 // The programs that senders use, against the server: a table of clients times a table of actions (test/support/client-*.ts),
 // small. `npm run clients` does the same with all programs, large files and many. Then what one program alone says.
 
-import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { actionsOf, clientActions, faultsOf, furnish, opsAt } from '../support/client-actions.ts';
 import { corePrograms, type Login } from '../support/client-programs.ts';
 import { missing, run, type Finished } from '../support/programs.ts';
+import { connect } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
 
 t.setTimeout(300_000);
@@ -75,7 +77,6 @@ void t.test('OpenSSH sftp: where it is, long listings, times, modes, room', asyn
   t.equal(mtimeMs, 1_000_000_001_000);
 });
 
-/** OpenSSH has words of its own for a status; the others print the server's (below). */
 void t.test('OpenSSH sftp: what is not allowed fails', { timeout }, async (t) => {
   const outgoing = '/home/ji_brain/club_house/From_PUHSC_To_UMHS';
   mkdirSync(join(server.home, 'ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice'), {
@@ -88,6 +89,11 @@ void t.test('OpenSSH sftp: what is not allowed fails', { timeout }, async (t) =>
     ['put small.dcm /home/ji_brain/club_house/From_UMHS_To_PUHSC/x', /Permission denied/],
     [`put small.dcm ${outgoing}/gpg-alice/x`, /Permission denied/],
     [`mkdir ${outgoing}/gpg-x`, /Permission denied/],
+    [`mkdir ${outgoing}/gpg-x`, /clubhouse: Names that start with gpg- are reserved for Clubhouse/],
+    [
+      `put small.dcm ${outgoing}/gpg-alice/x`,
+      /clubhouse: This folder is read only; only Clubhouse/,
+    ],
     ['rename gpg/kept.dcm ../club_house/From_PUHSC_To_UMHS/x', /Permission denied/],
     ['ln -s /etc/passwd gpg/x', /Operation unsupported/],
     ['ln gpg/kept.dcm gpg/hard', /not offered|Operation unsupported|not support/i],
@@ -99,6 +105,35 @@ void t.test('OpenSSH sftp: what is not allowed fails', { timeout }, async (t) =>
     t.match(stderr, expected, line);
   }
   t.equal(readFileSync(join(own, 'gpg/kept.dcm'), 'utf8'), 'small');
+});
+
+void t.test(
+  "OpenSSH's programs print the server's sentence, once, and files stay whole",
+  async (t) => {
+    const sealed = '/home/ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice';
+    const tries = Array.from({ length: 50 }, (_, index) => `-put small.dcm ${sealed}/x${index}`);
+    const many = await batch(...tries, 'put small.dcm gpg/behind.dcm', 'get gpg/behind.dcm behind');
+    t.equal(many.code, 0, many.stderr);
+    t.equal(many.stderr.split('clubhouse: This folder is read only').length, 2, many.stderr);
+    t.equal(readFileSync(join(work, 'behind'), 'utf8'), 'small');
+    const copied = await run('scp', [...ssh, 'small.dcm', `alice@127.0.0.1:${sealed}/y`], {
+      cwd: work,
+    });
+    t.not(copied.code, 0);
+    t.match(copied.stderr, /clubhouse: This folder is read only; only Clubhouse/);
+    t.same(readdirSync(join(server.home, 'ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice')), []);
+  },
+);
+
+void t.test('others get the sentence in the answer alone', async (t) => {
+  const alice = await connect(server, 'alice');
+  let aloud = '';
+  alice.channel.stderr.on('data', (chunk: Buffer) => (aloud += chunk.toString()));
+  const at = '/home/ji_brain/club_house/From_PUHSC_To_UMHS/gpg-x';
+  t.match(await alice.status(fxp.MKDIR, at, 0), /^PERMISSION_DENIED: Names that start with gpg-/);
+  t.same(await alice.list('receipts'), []);
+  t.equal(aloud, '');
+  alice.end();
 });
 
 void t.test('sftp with a password', { skip: missing('sshpass') }, async (t) => {

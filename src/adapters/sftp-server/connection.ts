@@ -39,6 +39,8 @@ export interface ConnectionParts {
   readonly clock: Clock;
   readonly limits: ServerLimits;
   readonly appends: Locks;
+  /** What the client calls itself in its greeting. */
+  readonly software: string;
   /** Where the client comes from, and what that counts as, see sourceOf. */
   readonly address: string;
   readonly source: string;
@@ -313,6 +315,7 @@ export class LiveConnection {
       signReceipt: this.#parts.signReceipt,
     };
     const session = new SftpSession(channel, context, {
+      software: this.#parts.software,
       cork: () => this.#cork(),
       isFull: () => this.#pressure.isHigh || this.#keys.isRunning,
       fail: () => {

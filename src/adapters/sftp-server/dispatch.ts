@@ -3,7 +3,6 @@
 import { AppError, unreachable } from '../../core/errors.ts';
 import { permit, permitRename, type Place } from '../../core/tree.ts';
 import { maximumPacketBytes, type Packet, type Reader } from './codec.ts';
-import { encodeFailure } from './encode.ts';
 import { placeOf, type Context } from './context.ts';
 import type { Order } from './order.ts';
 import { asNumber, success } from './requests-common.ts';
@@ -16,7 +15,8 @@ import { requestOf, type SftpRequest } from './table.ts';
 export interface Desk {
   readonly context: Context;
   readonly order: Order;
-  send(packet: Buffer): void;
+  /** Answers a request that was not counted in. */
+  refuse(id: number, failure: AppError): void;
   /** Counts a request in; `answer` with the same bytes counts it out. */
   begin(bytes: number): void;
   /** Runs a request to its answer; never rejects. */
@@ -35,7 +35,7 @@ export function dispatch(desk: Desk, packet: Packet): void {
   const row = requestOf(packet.type, body);
   switch (row.on) {
     case 'refused':
-      desk.send(encodeFailure(id, new AppError(row.code)));
+      desk.refuse(id, new AppError(row.code));
       return;
     case 'nothing':
       desk.begin(0);
@@ -112,7 +112,7 @@ function found<T>(desk: Desk, id: number, find: () => T): T | undefined {
   try {
     return find();
   } catch (error) {
-    desk.send(encodeFailure(id, asFailure(reasonOf(desk, error), desk.context.log, 'handle')));
+    desk.refuse(id, asFailure(reasonOf(desk, error), desk.context.log, 'handle'));
     return undefined;
   }
 }

@@ -50,10 +50,10 @@ export const encodeStatus = (id: number, status: SftpStatus, text: string): Buff
 export const encodeFailure = (id: number, failure: AppError): Buffer =>
   encodeStatus(id, failure.status, textOf(failure));
 
-/** Details are for the log, but for those that say what somebody has to do. */
 const told: readonly ErrorCode[] = ['QUOTA_REACHED', 'ACCOUNT_EXPIRED', 'LOGIN_ENDED'];
 
-const textOf = ({ code, detail }: AppError): string => {
+/** Details are for the log, but for those that say what somebody has to do. */
+export const textOf = ({ code, detail }: AppError): string => {
   const { text } = errorCodes[code];
   return told.includes(code) && detail !== undefined ? `${text} (${detail})` : text;
 };

@@ -66,12 +66,12 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const open = async (): Promise<{ readonly port: number }> => {
     await penalties.reload();
     const hostKeys = await readHostKeys(config.hostKeys);
-    const ssh = createSsh(hostKeys, log, (client, { ip, port }) => {
+    const ssh = createSsh(hostKeys, log, (client, { ip, port, header }) => {
       const socket = [...live.keys()].find(
         ({ remoteAddress, remotePort }) => remoteAddress === ip && remotePort === port,
       );
       if (socket === undefined) client.end();
-      else begin(client, socket);
+      else begin(client, socket, header.versions.software);
     });
     signReceipt = createReceiptSigner(hostKeys);
     const listening = createServer({ pauseOnConnect: true }, (accepted) => {
@@ -132,7 +132,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
     if (stranger !== undefined) door.leave(stranger);
   };
 
-  const begin = (client: Connection, socket: Socket): void => {
+  const begin = (client: Connection, socket: Socket, software: string): void => {
     const address = socket.remoteAddress ?? '';
     const source = sourceOf(address);
     const connectionParts: ConnectionParts = {
@@ -146,6 +146,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       appends,
       startedMs,
       signReceipt,
+      software,
       admit: ({ id }) =>
         [...live.values()].filter((one) => one?.claimant?.id === id).length <
         limits.connectionsPerUser,

@@ -4,6 +4,7 @@
 import type { ServerChannel } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import { resolve } from '../../core/tree.ts';
+import { createAloud, type Aloud } from './aloud.ts';
 import { createPacketReader, packetType, type Packet, type PacketReader } from './codec.ts';
 import { encode, encodeFailure } from './encode.ts';
 import type { Context } from './context.ts';
@@ -30,6 +31,8 @@ export const sessionLimits: SessionLimits = {
 };
 
 export interface SessionConnection {
+  /** What the client calls itself. */
+  readonly software: string;
   /** Holds the socket back until the tick's end. */
   cork(): void;
   /** The client does not take what is sent: `goOn` is called when it did. */
@@ -52,6 +55,7 @@ export class SftpSession {
   readonly #order: Order;
   readonly #sender: Sender;
   readonly #desk: Desk;
+  readonly #aloud: Aloud;
   readonly #idleWaiters: (() => void)[] = [];
   readonly #inflow: Inflow | undefined;
   readonly #window: Window | undefined;
@@ -87,10 +91,11 @@ export class SftpSession {
     this.#desk = {
       context,
       order: this.#order,
-      send: (packet) => this.#sender.send(packet),
+      refuse: (id, failure) => this.#refuse(id, failure),
       begin: (bytes) => this.#begin(bytes),
       answer: (name, id, bytes, run) => this.#answer(name, id, bytes, run),
     };
+    this.#aloud = createAloud(channel, connection.software, context.now);
     this.#inflow = takeInflow(channel, (bytes) => this.#take(bytes));
     const before = (): void => connection.cork();
     this.#window = this.#inflow === undefined ? undefined : createWindow(this.#inflow, { before });
@@ -237,7 +242,7 @@ export class SftpSession {
     } catch (error) {
       const failure = asFailure(error, this.#context.log, name);
       if (failure.code === 'BAD_MESSAGE') this.#fail();
-      else this.#sender.send(encodeFailure(id, failure));
+      else this.#refuse(id, failure);
     } finally {
       this.#pending -= 1;
       this.#pendingBytes -= bytes;
@@ -245,6 +250,11 @@ export class SftpSession {
       if (this.#pending === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
       this.#pump();
     }
+  }
+
+  #refuse(id: number, failure: AppError): void {
+    this.#aloud(failure);
+    this.#sender.send(encodeFailure(id, failure));
   }
 
   #stop(): void {
