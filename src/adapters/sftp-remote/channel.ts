@@ -113,11 +113,21 @@ export class SftpChannel {
     expected: keyof typeof packetTypes,
     patienceMs = defaultPatienceMs,
   ): Promise<Fields> {
-    const frame = await new Promise<Frame>((resolve, reject) => {
-      const id = this.#expect(name, resolve, reject, patienceMs);
-      if (id !== undefined) this.#send(packetTypes[name], [uint32(id), ...parts]);
-    });
-    return toFields(frame, name, expected);
+    return toFields(await this.#exchange(name, parts, patienceMs), name, expected);
+  }
+
+  /** The same for what often is not there: NO_SUCH_FILE is undefined. An error with its stack costs more than the asking. */
+  async find(
+    name: keyof typeof packetTypes,
+    parts: readonly Uint8Array[],
+    expected: keyof typeof packetTypes,
+  ): Promise<Fields | undefined> {
+    const frame = await this.#exchange(name, parts, defaultPatienceMs);
+    const isMissing =
+      frame.type === packetTypes.STATUS &&
+      frame.body.length >= 8 &&
+      frame.body.readUInt32BE(4) === statusCodes.NO_SUCH_FILE;
+    return isMissing ? undefined : toFields(frame, name, expected);
   }
 
   /**
@@ -159,6 +169,17 @@ export class SftpChannel {
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#pending.clear();
     this.#stream.destroy();
+  }
+
+  #exchange(
+    name: keyof typeof packetTypes,
+    parts: readonly Uint8Array[],
+    patienceMs: number,
+  ): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      const id = this.#expect(name, resolve, reject, patienceMs);
+      if (id !== undefined) this.#send(packetTypes[name], [uint32(id), ...parts]);
+    });
   }
 
   /** The request's id. Undefined: the line has ended already, and `reject` was called. */
@@ -263,7 +284,7 @@ const lost = (cause?: unknown): AppError =>
 
 /** The fields behind the id. A STATUS other than OK becomes a RemoteStatus. */
 function toFields(frame: Frame, name: string, expected: keyof typeof packetTypes): Fields {
-  const fields = new Fields(frame.body.subarray(4));
+  const fields = new Fields(frame.body.subarray(4), frame.rest);
   if (frame.type === packetTypes.STATUS) {
     const number = fields.uint32();
     if (number !== statusCodes.OK) throw toStatus(number, name, fields);

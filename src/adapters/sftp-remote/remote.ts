@@ -253,12 +253,8 @@ class SftpRemote implements Remote {
   }
 
   async #stat(path: string): Promise<Attributes | undefined> {
-    try {
-      return readAttributes(await this.#channel.request('STAT', [string(path)], 'ATTRS'));
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+    const fields = await this.#channel.find('STAT', [string(path)], 'ATTRS');
+    return fields === undefined ? undefined : readAttributes(fields);
   }
 
   async #withHandle<T>(

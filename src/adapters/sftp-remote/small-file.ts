@@ -86,9 +86,9 @@ async function readBack(
       if (answer.reason instanceof RemoteStatus && answer.reason.isEnd) break;
       throw answer.reason;
     }
-    const piece = answer.value.string();
-    hash.update(piece);
-    count += piece.length;
+    const { pieces, bytes } = answer.value.data();
+    for (const piece of pieces) hash.update(piece);
+    count += bytes;
   }
   // A server may answer with less than was asked for.
   return count < sizeBytes ? undefined : { sha256: hash.digest('hex'), by: 'read-back' };

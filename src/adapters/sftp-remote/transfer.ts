@@ -177,10 +177,10 @@ async function readRange(
   let at = 0;
   while (at < length) {
     const parts = [handle, uint64(offset + at), uint32(length - at)];
-    const piece = (await channel.request('READ', parts, 'DATA').catch(toMismatch)).string();
-    if (piece.length === 0 || piece.length > length - at) throw new AppError('REMOTE_MISMATCH');
-    pieces.push(piece);
-    at += piece.length;
+    const data = (await channel.request('READ', parts, 'DATA').catch(toMismatch)).data();
+    if (data.bytes === 0 || data.bytes > length - at) throw new AppError('REMOTE_MISMATCH');
+    pieces.push(...data.pieces);
+    at += data.bytes;
   }
   return pieces;
 }

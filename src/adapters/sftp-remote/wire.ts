@@ -40,43 +40,74 @@ const maximumFrameBytes = 512 * 1024;
 
 export interface Frame {
   readonly type: number;
-  /** Everything behind the type byte; for all but VERSION it starts with the request's id. */
+  /** What is behind the type byte; for all but VERSION it starts with the request's id. */
   readonly body: Buffer;
+  /** Of DATA: what follows the first fields, as it arrived. Put together it would be copied, 255 KB at a time. */
+  readonly rest: readonly Buffer[];
 }
+
+const nothing: readonly Buffer[] = [];
+/** Id and length of DATA. */
+const dataFieldsBytes = 8;
 
 /** Cuts the channel's bytes into frames, however they arrive. Throws REMOTE_REFUSED on a length that cannot be. */
 export class FrameReader {
   #chunks: Buffer[] = [];
   #held = 0;
+  /** Of the frame that is coming, its type byte counted. */
+  #length: number | undefined;
 
   push(chunk: Buffer): Frame[] {
     this.#chunks.push(chunk);
     this.#held += chunk.length;
     const frames: Frame[] = [];
     for (;;) {
-      if (this.#held < 4) return frames;
-      const length = this.#peek(4).readUInt32BE(0);
-      if (length < 1 || length > maximumFrameBytes) throw malformed();
-      if (this.#held < 4 + length) return frames;
-      const whole = this.#take(4 + length);
-      frames.push({ type: whole.readUInt8(4), body: whole.subarray(5) });
+      if (this.#length === undefined) {
+        if (this.#held < 4) return frames;
+        this.#length = this.#take(4).readUInt32BE(0);
+        if (this.#length < 1 || this.#length > maximumFrameBytes) throw malformed();
+      }
+      if (this.#held < this.#length) return frames;
+      frames.push(this.#frame(this.#length - 1));
+      this.#length = undefined;
     }
   }
 
-  #peek(count: number): Buffer {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= count) return first;
-    this.#chunks = [Buffer.concat(this.#chunks)];
-    return this.#chunks[0] ?? Buffer.alloc(0);
+  #frame(bodyBytes: number): Frame {
+    const type = this.#take(1).readUInt8(0);
+    if (type !== packetTypes.DATA || bodyBytes <= dataFieldsBytes) {
+      return { type, body: this.#take(bodyBytes), rest: nothing };
+    }
+    return {
+      type,
+      body: this.#take(dataFieldsBytes),
+      rest: this.#takePieces(bodyBytes - dataFieldsBytes),
+    };
   }
 
   #take(count: number): Buffer {
-    const all = this.#peek(count);
-    const rest = all.subarray(count);
-    this.#chunks.shift();
-    if (rest.length > 0) this.#chunks.unshift(rest);
+    const pieces = this.#takePieces(count);
+    const [only] = pieces;
+    return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+  }
+
+  #takePieces(count: number): Buffer[] {
+    const pieces: Buffer[] = [];
+    for (let left = count; left > 0;) {
+      const [first] = this.#chunks;
+      if (first === undefined) throw malformed();
+      if (first.length > left) {
+        pieces.push(first.subarray(0, left));
+        this.#chunks[0] = first.subarray(left);
+        left = 0;
+      } else {
+        pieces.push(first);
+        this.#chunks.shift();
+        left -= first.length;
+      }
+    }
     this.#held -= count;
-    return all.subarray(0, count);
+    return pieces;
   }
 }
 
@@ -85,10 +116,13 @@ const malformed = (): AppError => new AppError('REMOTE_REFUSED', { detail: 'malf
 /** Reads the fields of a reply in order; what is not there is a malformed reply, never a guess. */
 export class Fields {
   readonly #bytes: Buffer;
+  readonly #rest: readonly Buffer[];
   #at = 0;
 
-  constructor(bytes: Buffer) {
+  /** `rest`: of DATA, see Frame. */
+  constructor(bytes: Buffer, rest: readonly Buffer[] = nothing) {
     this.#bytes = bytes;
+    this.#rest = rest;
   }
 
   get left(): number {
@@ -107,6 +141,13 @@ export class Fields {
 
   string(): Buffer {
     return this.take(this.uint32());
+  }
+
+  /** The string of DATA, in the pieces in which it arrived, and their length. */
+  data(): { readonly pieces: readonly Buffer[]; readonly bytes: number } {
+    const bytes = this.uint32();
+    if (this.#rest.reduce((sum, piece) => sum + piece.length, 0) !== bytes) throw malformed();
+    return { pieces: this.#rest, bytes };
   }
 
   take(count: number): Buffer {
