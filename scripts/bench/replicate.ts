@@ -1,7 +1,7 @@
 // Replication beside rclone, sftp and rsync: many small files and one large file to a local sshd (internal-sftp), over the
 // loopback and over a line of 40 ms there and back. All in turn on the same files, on a memory disk.
 //   npm run bench -- replicate [--rounds 3] [--files 10000] [--size 50000] [--megabytes 2048] [--rtt 0,40] [--rows small,large,idle]
-//   [--clients clubhouse,clubhouse-size,rclone,sftp,rsync] [--unchanged 100000]
+//   [--clients clubhouse,clubhouse-size,clubhouse-pair,rclone,sftp,rsync] [--unchanged 100000]
 
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -24,6 +24,7 @@ import {
 import { say } from './support/measure.ts';
 import { makeClientKey, startOpenSsh, type Target } from './support/sftp-servers.ts';
 import { openSlowLine } from './support/slow-line.ts';
+import { Site } from '../../test/support/site.ts';
 
 const outgoing = 'ji_bench/club_house/From_PUHSC_To_UMHS';
 const module = fileURLToPath(new URL('support/replicate-warm.js', import.meta.url));
@@ -34,6 +35,16 @@ interface Scene {
   readonly hostKey: string;
   readonly ours: WarmProcess<ReplicateRequest>;
   readonly files: number;
+  /** Another Clubhouse as the partner, over a line of the same length. */
+  readonly pair: Pair | undefined;
+}
+
+interface Pair {
+  readonly port: number;
+  readonly hostKey: string;
+  /** Where files from us arrive. */
+  readonly incoming: string;
+  close(): Promise<void>;
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -43,7 +54,7 @@ export async function run(args: readonly string[]): Promise<void> {
     (textFrom(args, flag) ?? otherwise).split(',');
   const rounds = numberFrom(args, '--rounds', 3);
   const rows = list('--rows', 'small,large,idle');
-  const clients = list('--clients', 'clubhouse,clubhouse-size,rclone,sftp,rsync');
+  const clients = list('--clients', 'clubhouse,clubhouse-size,clubhouse-pair,rclone,sftp,rsync');
   const sizes = {
     small: [numberFrom(args, '--files', 10_000), numberFrom(args, '--size', 50_000)],
     large: [1, numberFrom(args, '--megabytes', 2048) * 2 ** 20],
@@ -83,19 +94,38 @@ async function measure(how: {
   const direct = await startOpenSsh(folder, how.keyFile);
   const line = how.rtt > 0 ? await openSlowLine(direct.port, how.rtt / 2) : undefined;
   const server = { ...direct, port: line?.port ?? direct.port };
-  const there = direct.places.own.disk;
-  const ours = new WarmProcess<ReplicateRequest>(module, [folder, how.keyFile, there]);
+  const isPaired = how.clients.includes('clubhouse-pair');
+  const pair = isPaired ? await startPair(folder, how.keyFile, how.rtt) : undefined;
+  const ours = new WarmProcess<ReplicateRequest>(module, [folder, how.keyFile]);
   try {
     await ours.ask({ ask: 'prepare', files: how.files, bytes: how.bytes });
     const hostKey = await fingerprint(server);
-    const scene: Scene = { folder, server, hostKey, ours, files: how.files };
+    const scene: Scene = { folder, server, hostKey, ours, files: how.files, pair };
     return await interleaved(contenders(scene, how.clients), how.rounds);
   } finally {
     ours.stop();
     await line?.close();
+    await pair?.close();
     await direct.stop();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function startPair(folder: string, keyFile: string, rtt: number): Promise<Pair> {
+  const site = await Site.make('UMHS', 'log: { level: warn }', folder);
+  await site.run(['project', 'add', 'bench', '--partner', 'PUHSC']);
+  await site.run(['partner', 'accept', 'PUHSC', '--key', `${keyFile}.pub`]);
+  await site.start();
+  const line = rtt > 0 ? await openSlowLine(site.port, rtt / 2) : undefined;
+  return {
+    port: line?.port ?? site.port,
+    hostKey: await site.hostKey(),
+    incoming: join(site.home, 'data/home', outgoing),
+    close: async () => {
+      await line?.close();
+      await site.remove();
+    },
+  };
 }
 
 /** `SHA256:…` of the server's host key: startOpenSsh keeps it beside the folder of the files. */
@@ -106,7 +136,7 @@ async function fingerprint({ places }: Target): Promise<string> {
 }
 
 function contenders(scene: Scene, wanted: readonly string[]): Contender[] {
-  const { folder, server, hostKey, ours, files } = scene;
+  const { folder, server, hostKey, ours, files, pair } = scene;
   const there = server.places.own.disk;
   const from = join(folder, 'home', outgoing);
   const to = join(there, outgoing);
@@ -134,15 +164,29 @@ function contenders(scene: Scene, wanted: readonly string[]): Contender[] {
       await empty();
       await ours.ask({ ask: 'owe', all: true });
     },
-    run: () => ours.ask({ ask: 'pass', address, verify, expect: files }),
+    run: () => ours.ask({ ask: 'pass', address, root: there, verify, expect: files }),
   });
   const program = (name: string, command: string, args: readonly string[]): Contender => ({
     name,
     before: empty,
     run: () => measureProgram(command, args),
   });
-  const all: Record<string, () => Contender> = {
+  const ourPair = (): Contender | undefined =>
+    pair && {
+      name: 'Clubhouse to Clubhouse, check-file and signed receipts',
+      before: async () => {
+        await rm(join(pair.incoming, 'gpg-alice'), { recursive: true, force: true });
+        await ours.ask({ ask: 'owe', all: true });
+      },
+      run: () => {
+        const { port, hostKey } = pair;
+        const at = { host: '127.0.0.1', port, user: 'PUHSC', hostKey };
+        return ours.ask({ ask: 'pass', address: at, verify: 'hash', expect: files });
+      },
+    };
+  const all: Record<string, () => Contender | undefined> = {
     clubhouse: () => our('Clubhouse, synced and proven by reading back', 'hash'),
+    'clubhouse-pair': ourPair,
     'clubhouse-size': () => our('Clubhouse, synced and proven by size', 'size'),
     rclone: () =>
       program('rclone copy --transfers 8', 'rclone', [
@@ -201,7 +245,7 @@ function printRows(title: string, results: readonly Result[], megabytes: number)
 /** Passes over a tree in which nothing is owed: the first lists everything, the next ones need not. */
 async function measureIdle(folder: string, files: number): Promise<readonly Result[]> {
   const site = await mkdtemp(join(folder, 'idle-'));
-  const ours = new WarmProcess<ReplicateRequest>(module, [site, '/nowhere', '']);
+  const ours = new WarmProcess<ReplicateRequest>(module, [site, '/nowhere']);
   try {
     await ours.ask({ ask: 'prepare', files, bytes: 10 });
     await ours.ask({ ask: 'owe', all: false });

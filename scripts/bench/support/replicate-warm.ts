@@ -34,13 +34,16 @@ export type ReplicateRequest =
   | {
       readonly ask: 'pass';
       readonly address: RemoteAddress;
+      /** The partner's `/home`; without it, the real one. */
+      readonly root?: string;
       readonly verify: 'hash' | 'size';
       readonly expect: number;
     };
 
 export const benchOutgoing = sharedFolder('bench', 'PUHSC', 'UMHS');
 const projectId = 'p1';
-const [folder = '', keyPath = '', remoteRoot = ''] = process.argv.slice(2);
+const [folder = '', keyPath = ''] = process.argv.slice(2);
+let root: string | undefined;
 const never = new AbortController().signal;
 let opened: { readonly database: OpenDatabase; readonly parts: ReplicatorParts } | undefined;
 let replicator: Replicator | undefined;
@@ -66,7 +69,10 @@ async function open(): Promise<NonNullable<typeof opened>> {
     leases: createLeases(db, clock),
     outgoing: createOutgoingRows(db, clock),
     uploads: { adoptDirect: () => Promise.resolve(false) },
-    remotes: remoteRoot === '' ? real : below(remoteRoot, real),
+    remotes: {
+      connect: (address, signal) =>
+        (root === undefined ? real : below(root, real)).connect(address, signal),
+    },
     owner: newId(),
     clock,
     log: createLog('silent'),
@@ -150,6 +156,7 @@ async function owe(all: boolean): Promise<void> {
 
 async function pass(request: ReplicateRequest & { ask: 'pass' }): Promise<void> {
   const { parts } = await open();
+  root = request.root;
   const known = await parts.partners.find('UMHS');
   const isSame = known?.address?.port === request.address.port && known.verify === request.verify;
   if (!isSame) {
