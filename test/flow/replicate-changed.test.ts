@@ -1,7 +1,7 @@
 // Files that somebody changes while they are owed or being sent: what leaves is what was published, or nothing.
 
 import t, { type Test } from 'tap';
-import { open, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createReplicator } from '../../src/flow/replicate.ts';
 import { FakePartner } from '../support/fake-remote.ts';
 import { SendingSite, address } from '../support/replication.ts';
@@ -69,4 +69,14 @@ void t.test('a touch alone changes nothing', async (t) => {
   const [arrived] = partner.files.values();
   t.ok(arrived?.bytes.equals(published));
   t.equal(arrived?.modifiedMs, 1_000_000);
+});
+
+void t.test('a file that is deleted during the sending arrives, and stays there', async (t) => {
+  const { site, partner, pass } = await scene(t);
+  await site.publish(sealed, published);
+  partner.duringPut = () => rm(site.at(sealed), { force: true });
+  t.match(await pass(), { delivered: 1, failed: 0 });
+  t.match(await pass(), { delivered: 0, failed: 0 });
+  const [arrived] = partner.files.values();
+  t.ok(arrived?.bytes.equals(published));
 });
