@@ -260,7 +260,7 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
 }
 
 /** The known key that differs least, when it differs little: for "did you mean". */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+function nearest(word: string, known: readonly string[]): string | undefined {
   const scored = known
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .sort((a, b) => a.distance - b.distance)[0];

@@ -1,10 +1,11 @@
 // SSH keys: makes the host's and the replicator's, reads those of members and partners.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { ParsedKey } from 'ssh2';
 import { AppError } from '../core/errors.ts';
+import { fingerprintOfBlob } from '../core/sshsig.ts';
 import { readSecurityKey } from '../core/security-key.ts';
 import type { SshKey, SshKeys } from '../flow/ports/directory.ts';
 import { writeNew } from './whole-file.ts';
@@ -12,10 +13,6 @@ import { writeNew } from './whole-file.ts';
 /** ssh2 and its crypto take time to load, which commands that read no key need not pay. */
 const ssh = (): (typeof import('ssh2'))['utils'] =>
   (createRequire(import.meta.url) as (name: 'ssh2') => typeof import('ssh2'))('ssh2').utils;
-
-/** `SHA256:…` as ssh-keygen -l prints it, of a key in SSH wire form. */
-export const fingerprintOf = (blob: Uint8Array): string =>
-  `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
 
 export interface SshKeyPair {
   /** OpenSSH's own format, PEM. */
@@ -68,7 +65,7 @@ export async function fingerprintOfFile(path: string, shownAs: string): Promise<
   if (key === undefined) {
     throw new AppError('CONFIG_INVALID', { detail: `${shownAs} is not an SSH key` });
   }
-  return fingerprintOf(key.getPublicSSH());
+  return fingerprintOfBlob(key.getPublicSSH());
 }
 
 export const sshKeys: SshKeys = { parse: parsePublicKey };
@@ -95,7 +92,7 @@ function parsePublicKey(text: string): SshKey {
     throw refuse('RSA keys under 2048 bits are too weak; make an ed25519 key');
   }
   return {
-    fingerprint: fingerprintOf(blob),
+    fingerprint: fingerprintOfBlob(blob),
     algorithm,
     blob: blob.toString('base64'),
     comment,

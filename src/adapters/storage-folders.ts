@@ -6,7 +6,7 @@
 
 import fs from 'node:fs';
 import { AppError } from '../core/errors.ts';
-import { calls, errnoOf } from './storage-calls.ts';
+import { calls, errnoOf, guarded } from './storage-calls.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 
@@ -184,4 +184,20 @@ async function refuseLinks(root: string, path: string): Promise<void> {
     at = `${at}/${part}`;
     if (!(await calls.lstat(at)).isDirectory()) throw new AppError('NO_SUCH_FILE');
   }
+}
+
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+
+/** Runs `use` in the folder that holds `path`, with the path to use there. */
+export async function beside<T>(
+  folders: Folders,
+  path: string,
+  use: (at: string, folder: FolderUse) => Promise<T>,
+): Promise<T> {
+  const isPlain = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+  if (!isPlain) throw new AppError('NO_SUCH_FILE');
+  return guarded(() =>
+    folders.within(parentOf(path), (folder) => use(`${folder.base}/${nameOf(path)}`, folder)),
+  );
 }

@@ -8,7 +8,7 @@ import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { AppError } from '../core/errors.ts';
 import type { FileFacts, Storage } from '../flow/ports/storage.ts';
 import { asStorageError, calls, errnoOf, factsOf, guarded } from './storage-calls.ts';
-import type { Folders, FolderUse } from './storage-folders.ts';
+import { beside, type Folders, type FolderUse } from './storage-folders.ts';
 import { countClaims, refuseForeign } from './storage-links.ts';
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, COPYFILE_FICLONE } =
@@ -49,39 +49,24 @@ export async function openSpool(root: string, folders: Folders): Promise<Spool> 
   return {
     path,
     claim: (from, name, expect) =>
-      guarded(() => within(folders, from, (at) => claim(at, path('claims', name), expect))),
+      beside(folders, from, (at) => claim(at, path('claims', name), expect)),
     drop: (area, name) => guarded(() => rm(path(area, name), { recursive: true, force: true })),
     list: (area) => guarded(() => readdir(`${home}/${area}`)),
     publish: (request) =>
-      guarded(() =>
-        within(folders, request.path, (at, folder) => publish(request, at, folder, folders)),
-      ),
-    sha256: (from) => guarded(() => within(folders, from, (at) => hashFile(at))),
+      beside(folders, request.path, (at, folder) => publish(request, at, folder, folders)),
+    sha256: (from) => beside(folders, from, (at) => hashFile(at)),
     writeWhole: (to, text) =>
-      guarded(() =>
-        within(folders, to, async (at, folder) => {
-          const temporary = scratch();
-          await writeNew(temporary, text);
-          await moveInto(temporary, at);
-          await folders.sync(folder);
-        }),
-      ),
+      beside(folders, to, async (at, folder) => {
+        const temporary = scratch();
+        await writeNew(temporary, text);
+        await moveInto(temporary, at);
+        await folders.sync(folder);
+      }),
     refuseForeign: (look) => refuseForeign(claims, look),
     replaceByCopy: (at, isEmpty) =>
       replaceByCopy(at, isEmpty, scratch(), (fd) => refuseForeign(claims, () => calls.fstat(fd))),
   };
 }
-
-const within = <T>(
-  folders: Folders,
-  path: string,
-  use: (at: string, folder: FolderUse) => Promise<T>,
-): Promise<T> => {
-  const cut = path.lastIndexOf('/');
-  return folders.within(path.slice(0, Math.max(0, cut)), (folder) =>
-    use(`${folder.base}/${path.slice(cut + 1)}`, folder),
-  );
-};
 
 async function removeIfThere(at: string): Promise<void> {
   try {

@@ -15,7 +15,7 @@ import type {
 } from '../flow/ports/storage.ts';
 import { asStorageError, calls, errnoOf, factsOf, guarded } from './storage-calls.ts';
 import { asOpenFile } from './storage-file.ts';
-import { openFolders, type Folders, type FolderUse } from './storage-folders.ts';
+import { beside, openFolders, parentOf, type Folders } from './storage-folders.ts';
 import { openSpool, type Spool } from './storage-spool.ts';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
@@ -60,22 +60,6 @@ export async function createStorage(
     sha256: (path) => spool.sha256(path),
     close: () => folders.close(),
   };
-}
-
-export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
-export const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-
-/** Runs `use` in the folder that holds `path`, with the path to use there. */
-export async function beside<T>(
-  folders: Folders,
-  path: string,
-  use: (at: string, folder: FolderUse) => Promise<T>,
-): Promise<T> {
-  const isPlain = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-  if (!isPlain) throw new AppError('NO_SUCH_FILE');
-  return guarded(() =>
-    folders.within(parentOf(path), (folder) => use(`${folder.base}/${nameOf(path)}`, folder)),
-  );
 }
 
 async function factsAt(at: string): Promise<FileFacts | undefined> {

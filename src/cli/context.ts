@@ -22,7 +22,7 @@ export interface Noun {
 }
 
 /** Opens the instance, does the work, closes it again. */
-export async function withApp<Args extends Globals>(
+async function withApp<Args extends Globals>(
   args: ArgumentsCamelCase<Args>,
   work: (app: App, args: ArgumentsCamelCase<Args>) => Promise<void>,
 ): Promise<void> {

@@ -5,7 +5,7 @@ import { parse } from 'csv-parse/sync';
 import { AppError } from '../core/errors.ts';
 
 /** A BOM decides; else UTF-8 where the bytes are that, else GB 18030, which takes in GBK and GB 2312. */
-export function decodeSheet(bytes: Uint8Array): string {
+function decodeSheet(bytes: Uint8Array): string {
   const [first, second] = bytes;
   if (first === 0xff && second === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
   if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);

@@ -143,8 +143,6 @@ export const waitReasons = {
 } as const;
 export type WaitReason = keyof typeof waitReasons;
 
-export type Reason = HoldReason | DropReason | PartialReason | WaitReason;
-
 /** One entry of a zip that was left out. `name` is the client's own and is shown in the sender's receipt alone. */
 export interface Exclusion {
   readonly index: number;

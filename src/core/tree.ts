@@ -70,9 +70,9 @@ const rights: Record<Viewer['kind'], Record<Area, readonly Right[]>> = {
   },
 };
 
-export const maximumNameBytes = 255;
+const maximumNameBytes = 255;
 /** Of a path as the client says it. Operating systems take 4096 for theirs, which has the instance's folder before it. */
-export const maximumPathBytes = 3072;
+const maximumPathBytes = 3072;
 
 /** Under such names the replicator writes; members do not see them (SPEC 3). */
 export const isReplicatorTemporary = (name: string): boolean =>
@@ -116,7 +116,7 @@ const encoder = new TextEncoder();
  * The parts of a client's path, `.` and `..` resolved by name, never above the root; a relative one starts at `from`.
  * Throws BAD_NAME for what is not UTF-8, holds a NUL or is too long.
  */
-export function normalise(bytes: Uint8Array, from: string): readonly string[] {
+function normalise(bytes: Uint8Array, from: string): readonly string[] {
   if (bytes.length > maximumPathBytes) throw new AppError('BAD_NAME');
   let text: string;
   try {

@@ -45,10 +45,6 @@ export const isLegalMove = (from: UploadState, to: UploadState): boolean =>
 export const isWithdrawable = (state: UploadState): boolean =>
   state !== 'published' && isLegalMove(state, 'withdrawn');
 
-/** States before the claim: the client still owns the bytes, and a write changes this same generation. */
-export const isOpenToChange = (state: UploadState): boolean =>
-  state === 'uploading' || state === 'partial' || state === 'settling' || state === 'queued';
-
 /** SPEC 6: names under which clients upload first and rename later. Configurable; matched on the last part of a path. */
 export const temporaryNames: readonly string[] = [
   '*.filepart',

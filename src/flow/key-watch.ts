@@ -18,7 +18,7 @@ export interface KeyWatchParts {
 
 const dayMs = 86_400_000;
 /** Days before the end, the last first; 0 is the end itself. */
-export const warningDays: readonly number[] = [0, 1, 7, 14, 30, 90];
+const warningDays: readonly number[] = [0, 1, 7, 14, 30, 90];
 
 export function createKeyWatch({ recipients, clock, log }: KeyWatchParts): KeyWatch {
   let told = new Set<string>();

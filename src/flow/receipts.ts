@@ -56,7 +56,7 @@ async function writeReceipt(parts: ReceiptParts, facts: ReceiptFacts): Promise<v
 }
 
 /** `<name>.<short id>.txt`, at most 200 bytes, cut between characters. */
-export function receiptName(facts: Pick<ReceiptFacts, 'path' | 'shortId'>): string {
+function receiptName(facts: Pick<ReceiptFacts, 'path' | 'shortId'>): string {
   const tail = `.${facts.shortId}.txt`;
   const base = facts.path
     .slice(facts.path.lastIndexOf('/') + 1)

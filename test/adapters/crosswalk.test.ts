@@ -205,7 +205,7 @@ void t.test('the database names nobody, and every change is in the audit', async
     (await audit.list(db)).map(({ action, actor }) => `${actor} ${action}`),
     ['server subject.added', 'cli crosswalk.imported', 'cli crosswalk.exported'],
   );
-  t.equal(await audit.firstBroken(db), undefined);
+  t.equal(await audit.firstFault(db), undefined);
 });
 
 void t.test('what was sealed opens with its key and at its place alone', async (t) => {

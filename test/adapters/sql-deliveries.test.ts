@@ -59,7 +59,7 @@ void t.test('every change of a partner is in the audit, and the chain holds', as
   const audit = new AuditLog(new Uint8Array(32), clock);
   const actions = (await audit.list(database.db)).map(({ action }) => action);
   t.same(actions, ['partner.added', 'partner.accepted', 'partner.alarm', 'partner.removed']);
-  t.equal(await audit.firstBroken(database.db), undefined);
+  t.equal(await audit.firstFault(database.db), undefined);
 });
 
 void t.test('a changed file is owed again and remembers what came before it', async (t) => {
@@ -210,7 +210,7 @@ void t.test(
     t.match(await deliveries.counts(), [{ delivered: 4, pending: 1 }]);
     t.equal((await site.actions()).length, 4);
     t.equal(
-      await new AuditLog(new Uint8Array(32), site.clock).firstBroken(site.database.db),
+      await new AuditLog(new Uint8Array(32), site.clock).firstFault(site.database.db),
       undefined,
     );
   },

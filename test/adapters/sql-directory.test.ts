@@ -79,7 +79,7 @@ void t.test('a project is made once and then changed, and each change is audited
   });
   t.match(fewer.project, { partners: ['UMHS'], settings: { directDicom: 'allow' } });
   t.same(await actions(), ['project.added', 'project.changed', 'project.changed']);
-  t.equal(await here.audit.firstBroken(here.db), undefined);
+  t.equal(await here.audit.firstFault(here.db), undefined);
 });
 
 void t.test('a password lets in its owner alone, and only while the account is open', async (t) => {

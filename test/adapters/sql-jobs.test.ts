@@ -65,7 +65,7 @@ void t.test('two processes never claim the same job', async (t) => {
   }
   t.equal(refused, 20);
   t.equal(new Set(claimed).size, 20);
-  t.equal(await rig.audit.firstBroken(rig.db), undefined);
+  t.equal(await rig.audit.firstFault(rig.db), undefined);
 });
 
 void t.test('an illegal move is refused and changes neither state nor audit', async (t) => {
@@ -315,7 +315,7 @@ void t.test('any order of events goes along the legal moves alone', async (t) =>
       .execute();
     const known = new Set(live.map((row) => row.id));
     if (owed.some((row) => !known.has(row.jobId ?? ''))) throw new Error('an orphan delivery');
-    if ((await rig.audit.firstBroken(rig.db)) !== undefined) throw new Error('a broken chain');
+    if ((await rig.audit.firstFault(rig.db)) !== undefined) throw new Error('a broken chain');
   });
   await fc.assert(property, { numRuns: 20 });
 });

@@ -4,7 +4,6 @@ import t from 'tap';
 import {
   backOffMs,
   isLegalMove,
-  isOpenToChange,
   isTemporaryName,
   legalMoves,
   uploadStates,
@@ -33,13 +32,6 @@ void t.test('every state can be reached from the first byte', async (t) => {
   const reached = new Set<UploadState>(['uploading']);
   for (const from of reached) for (const to of legalMoves[from]) reached.add(to);
   t.strictSame([...reached].sort(), [...uploadStates].sort());
-});
-
-void t.test('before the claim the client may change the bytes, afterwards not', async (t) => {
-  t.equal(isOpenToChange('queued'), true);
-  for (const state of ['processing', 'published', 'held', 'failed', 'delivered'] as const) {
-    t.equal(isOpenToChange(state), false, state);
-  }
 });
 
 const names: readonly (readonly [name: string, isTemporary: boolean])[] = [

@@ -97,7 +97,7 @@ async function isLegal(t: Test, rig: Rig): Promise<void> {
     if (last.has(object) && last.get(object) !== from) t.fail(`${object}: a gap before ${to}`);
     last.set(object, to);
   }
-  t.equal(await rig.audit.firstBroken(rig.db), undefined);
+  t.equal(await rig.audit.firstFault(rig.db), undefined);
 }
 
 for (const moment of ['before', 'after'] as const) {

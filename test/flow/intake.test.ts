@@ -396,7 +396,7 @@ for (const { name, events, expect } of cases) {
     t.teardown(() => rig.close());
     await play(rig, events);
     t.strictSame(await rig.states(), expect);
-    const audit = await rig.audit.firstBroken(rig.db);
+    const audit = await rig.audit.firstFault(rig.db);
     t.equal(audit, undefined, 'the audit chain is whole');
     t.strictSame(await rig.storage.listSpool('claims'), [], 'no claim is left');
     t.strictSame(await rig.storage.listSpool('outputs'), [], 'no output is left');

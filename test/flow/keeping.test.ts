@@ -229,7 +229,6 @@ void t.test(
       info: quiet,
       warn: say('warn'),
       error: say('error'),
-      child: () => log,
     };
     let watch = createKeyWatch({ recipients, clock: rig.clock, log });
     for (let n = 0; n < 110; n += 1) {

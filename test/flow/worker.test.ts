@@ -610,7 +610,7 @@ void tap.test('the log has places in code and never the words of a foreign error
   const tell = (fields: object, message: string): void => {
     lines.push(JSON.stringify({ ...fields, message }));
   };
-  const log = { debug: tell, info: tell, warn: tell, error: tell, child: () => log };
+  const log = { debug: tell, info: tell, warn: tell, error: tell };
   const words = (): Error => new Error('Wang Xiaodong\nPUMC-0099345\n  at home, 1971');
   rig.processor.answer = () => Promise.reject(words());
   const worker = createWorker({

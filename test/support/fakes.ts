@@ -29,7 +29,6 @@ export const silentLog: Log = {
   info: () => undefined,
   warn: () => undefined,
   error: () => undefined,
-  child: () => silentLog,
 };
 
 /** Stands still until the test moves it. */

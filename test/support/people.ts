@@ -1,6 +1,6 @@
 // The people of the end-to-end tests and their real programs: OpenSSH `sftp` for senders and receivers, GnuPG for receivers.
 
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run, type Finished } from './programs.ts';
@@ -121,6 +121,3 @@ async function must(program: string, args: readonly string[]): Promise<void> {
   const done = await run(program, args);
   if (done.code !== 0) throw new Error(`${program} ended with ${done.code}: ${done.stderr}`);
 }
-
-/** Reads a file that must be there. */
-export const bytesOf = (path: string): Promise<Buffer> => readFile(path);

@@ -12,11 +12,6 @@ export interface Reply {
   readonly body: Reader;
 }
 
-export interface Status {
-  readonly code: number;
-  readonly text: string;
-}
-
 export const statusName = [
   'OK',
   'EOF',

@@ -175,7 +175,6 @@ export function fakeLog(): FakeLog {
     info: line('info'),
     warn: line('warn'),
     error: line('error'),
-    child: () => log,
   };
   return log;
 }

@@ -40,7 +40,7 @@ export type ReplicateRequest =
       readonly expect: number;
     };
 
-export const benchOutgoing = sharedFolder('bench', 'PUHSC', 'UMHS');
+const benchOutgoing = sharedFolder('bench', 'PUHSC', 'UMHS');
 const projectId = 'p1';
 const [folder = '', keyPath = ''] = process.argv.slice(2);
 let root: string | undefined;

@@ -7,7 +7,7 @@ import type { Target } from './sftp-servers.ts';
 
 export type Client = (target: Target, folder: string, port?: number) => Promise<void>;
 
-export function runProgram(
+function runProgram(
   program: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
@@ -28,7 +28,7 @@ export function runProgram(
 }
 
 const trusting = ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null'];
-export const sshOptions = ({ keyFile }: Target): readonly string[] => [
+const sshOptions = ({ keyFile }: Target): readonly string[] => [
   ...trusting,
   ...['-o', 'LogLevel=ERROR', '-o', 'IdentitiesOnly=yes', '-F', '/dev/null', '-i', keyFile],
 ];

@@ -1,6 +1,5 @@
 // Logs in at a partner with our replicator's key, after its host key was found to be the pinned one.
 
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -10,6 +9,7 @@ import ssh2, {
   type ServerHostKeyAlgorithm,
 } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
+import { fingerprintOfBlob } from '../../core/sshsig.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
 import { reusePackets } from './ssh2-private.ts';
 
@@ -113,6 +113,7 @@ async function attempt(
         return isPinned(key, address.hostKey);
       },
     });
+    if (presented === undefined) throw new AppError('REMOTE_HOST_KEY');
     // From here on the channel's own close event tells; without a listener an error would end the process.
     client.on('error', () => stop());
     client.on('close', () => signal.removeEventListener('abort', stop));
@@ -121,7 +122,7 @@ async function attempt(
       kind: 'connected',
       connection: {
         stream,
-        hostKey: fingerprintOf(presented),
+        hostKey: fingerprintOfBlob(presented),
         atOnce: (send) => {
           socket.cork();
           send();
@@ -138,7 +139,7 @@ async function attempt(
       return {
         kind: 'other-key',
         algorithm: typeOf(presented),
-        fingerprint: fingerprintOf(presented),
+        fingerprint: fingerprintOfBlob(presented),
       };
     }
     if (error instanceof Error && error.message.includes('no matching host key format')) {
@@ -227,15 +228,8 @@ function toAppError(error: unknown): AppError {
 
 const unreachableBy = (detail: string): AppError => new AppError('REMOTE_UNREACHABLE', { detail });
 
-/** `SHA256:` and unpadded base64, as ssh-keygen -l prints it. */
-const fingerprintOf = (key: Buffer | undefined): string =>
-  `SHA256:${createHash('sha256')
-    .update(key ?? '')
-    .digest('base64')
-    .replace(/=+$/, '')}`;
-
 const isPinned = (key: Buffer, pinned: string): boolean =>
-  fingerprintOf(key) === pinned.trim().replace(/=+$/, '');
+  fingerprintOfBlob(key) === pinned.trim().replace(/=+$/, '');
 
 /** The key's type as its wire form states it. */
 const typeOf = (key: Buffer): string =>

@@ -43,7 +43,7 @@ export function writePlaceOf(place: RealPlace): WritePlace {
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 /** Slips and unchecked files of others must not exist for this principal. */
-export async function isHidden(context: Context, place: RealPlace): Promise<boolean> {
+async function isHidden(context: Context, place: RealPlace): Promise<boolean> {
   if (place.area !== 'outgoing' || place.fixed) return false;
   const hidden = await context.intake.hidden(context.principal(), parentOf(place.path));
   return hidden.has(place.path);

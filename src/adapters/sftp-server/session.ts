@@ -24,7 +24,7 @@ export interface SessionLimits {
   readonly unsentBytes: number;
 }
 
-export const sessionLimits: SessionLimits = {
+const sessionLimits: SessionLimits = {
   requests: 256,
   bytes: 4 << 20,
   unsentBytes: 2 << 20,

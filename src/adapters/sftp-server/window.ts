@@ -25,7 +25,7 @@ export function createPurse(bytes: number): Purse {
 }
 
 /** One for the process, as its memory is. */
-export const sharedPurse = createPurse(256 << 20);
+const sharedPurse = createPurse(256 << 20);
 
 export interface Window {
   /** Bytes have come. False: more than were allowed. */

@@ -41,7 +41,7 @@ export interface AuditFault {
 /** Seven variables each; statements of older SQLite have room for 999. */
 const rowsAStatement = 100;
 
-export const emptyHead: AuditHead = { seq: 0, hash: '' };
+const emptyHead: AuditHead = { seq: 0, hash: '' };
 
 const isSameHead = (a: AuditHead, b: AuditHead): boolean => a.seq === b.seq && a.hash === b.hash;
 
@@ -170,11 +170,6 @@ export class AuditLog {
       .where('seq', '=', head.seq)
       .executeTakeFirst();
     return row?.hash === head.hash;
-  }
-
-  /** The sequence number of the first entry that does not fit, or undefined when all do. */
-  async firstBroken(db: Kysely<Database>): Promise<number | undefined> {
-    return (await this.firstFault(db))?.seq;
   }
 
   /**

@@ -17,7 +17,7 @@ import { recordPending } from './record-pending.ts';
 import type { Database } from './schema.ts';
 
 /** All generations that publish under one key: of one member, or of one path in the outgoing folder. */
-export const sameKey = (
+const sameKey = (
   trx: Transaction<Database>,
   upload: Pick<UploadRecord, 'kind' | 'memberId' | 'uploadKey' | 'path'>,
 ) =>

@@ -2,7 +2,6 @@
 // SFTP. A worker that ends in the middle costs its task alone: the pool goes on with a new thread.
 
 import { rm } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
@@ -25,8 +24,8 @@ import {
 export interface WorkerPoolOptions {
   /** The only one that may see the crosswalk is the main thread: it owns the database and the keys. */
   readonly crosswalk: Crosswalk;
-  /** Threads; by default one less than there are cores, at least 1 and at most 4. */
-  readonly width?: number | undefined;
+  /** How many threads. */
+  readonly width: number;
   /** The module with the exported function `run`; for tests. */
   readonly workerFile?: string;
   readonly heapMb?: number;
@@ -35,8 +34,6 @@ export interface WorkerPoolOptions {
   /** How long an aborted task may take to clean up before its thread is ended. */
   readonly abortGraceMs?: number;
 }
-
-export const defaultWidth = (): number => Math.max(1, Math.min(availableParallelism() - 1, 4));
 
 /**
  * The heap itself stays under 100 MB. But below 2 GB V8 also takes buffers outside the heap for a shortage, and collects
@@ -52,7 +49,7 @@ const shippedWorker = (): string =>
   );
 
 export function createWorkerPool(options: WorkerPoolOptions): Processor {
-  const width = options.width ?? defaultWidth();
+  const { width } = options;
   const pool = new Piscina<unknown, WorkerReply>({
     filename: options.workerFile ?? shippedWorker(),
     name: 'run',

@@ -27,7 +27,7 @@ export interface DirectoryRecord {
 
 const fixedBytes = 46;
 const localBytes = 30;
-export const hasDescriptor = 0x0008;
+const hasDescriptor = 0x0008;
 
 /** All records, in their order. Throws ZipRefusal. */
 export async function readDirectory(

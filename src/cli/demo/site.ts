@@ -2,7 +2,6 @@
 // administrator runs, each in a process of its own.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -12,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import ssh2 from 'ssh2';
 import type { JobRow } from '../../app.ts';
 import { AppError } from '../../core/errors.ts';
+import { fingerprintOfBlob } from '../../core/sshsig.ts';
 
 const main = fileURLToPath(new URL('../main.js', import.meta.url));
 const startMs = 30_000;
@@ -141,10 +141,9 @@ export class DemoSite {
     const key = Array.isArray(parsed) ? parsed[0] : parsed;
     if (key === undefined || key instanceof Error) throw new AppError('INTERNAL', { cause: key });
     const blob = key.getPublicSSH();
-    const digest = createHash('sha256').update(blob).digest('base64').replace(/=+$/, '');
     return {
       line: `[127.0.0.1]:${this.port} ${key.type} ${blob.toString('base64')}`,
-      fingerprint: `SHA256:${digest}`,
+      fingerprint: fingerprintOfBlob(blob),
     };
   }
 }

@@ -137,19 +137,6 @@ function mergeOptions(
   return [...new Set([...inherited, ...own])].sort();
 }
 
-const parsed = new Map<string, Profile>();
-
-/** A compiled profile back from its JSON, as a worker thread gets it. The same text gives the same object. */
-export function parseProfile(json: string): Profile {
-  let profile = parsed.get(json);
-  if (profile === undefined) {
-    profile = Object.freeze(JSON.parse(json) as Profile);
-    if (parsed.size >= 32) parsed.clear();
-    parsed.set(json, profile);
-  }
-  return profile;
-}
-
 /** SHA-256, hex, of all that has an influence on outputs: not of names and line numbers. */
 export function profileHash(profile: Profile): string {
   const { name: _, bases: __, rules, ...rest } = profile;

@@ -31,7 +31,7 @@ export interface Place {
 
 export const allTags: TagPattern = { tag: 0, mask: 0 };
 
-export const patternMatches = (pattern: TagPattern, tag: Tag): boolean =>
+const patternMatches = (pattern: TagPattern, tag: Tag): boolean =>
   (tag & pattern.mask) >>> 0 === pattern.tag;
 
 export function selects(selector: Selector, place: Place): boolean {

@@ -69,10 +69,3 @@ export const valueText = (bytes: Uint8Array): string =>
 /** The element of a tag at this level. */
 export const find = (dataset: DataSet, tag: Tag): DataSet['elements'][number] | undefined =>
   dataset.elements.find((element) => element.tag === tag);
-
-/** The first of its values as `valueText`; `''` where it is absent, empty or no plain value. */
-export function firstText(dataset: DataSet, tag: Tag): string {
-  const element = find(dataset, tag);
-  if (element?.kind !== 'value') return '';
-  return (valueText(element.value).split('\\')[0] ?? '').trim();
-}

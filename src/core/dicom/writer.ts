@@ -18,7 +18,7 @@ import { textElement, uiElement, ulElement } from './encode.ts';
 
 /** Ours, made once from a random UUID (PS3.5 §B.2); it says nothing about the site. */
 export const implementationClassUID = '2.25.115605285406365826553046183978132707677';
-export const implementationVersionName = 'CLUBHOUSE_1';
+const implementationVersionName = 'CLUBHOUSE_1';
 
 const explicitLittle: Encoding = { explicitVR: true, bigEndian: false };
 

@@ -36,7 +36,7 @@ const plain = (fingerprint: string): string =>
     .toUpperCase();
 
 /** Throws BAD_INPUT unless a whole fingerprint is given (a short key ID can be forged), RECIPIENT_KEY when it is another's. */
-export function confirmFingerprint(given: string, actual: string): void {
+function confirmFingerprint(given: string, actual: string): void {
   if (!/^([0-9A-F]{40}|[0-9A-F]{64})$/.test(plain(given))) {
     throw new AppError('BAD_INPUT', {
       detail: 'the fingerprint must be whole: 40 (or 64) hexadecimal digits, not a key ID',
