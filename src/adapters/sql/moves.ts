@@ -1,6 +1,7 @@
 // How a job changes its state: through core/upload's table, with the audit entry and the note that the receipt is due, all in
 // the caller's transaction. Apart from the stores, because uploads, jobs, members and the desk all move jobs. Only a
-// delivery is noted elsewhere (deliveries.ts), by the same table, for it is audited with its evidence.
+// delivery is noted elsewhere (settle-deliveries.ts), by the same table, for it is audited with its evidence; and a restore
+// puts back what the disk does not have (restored.ts), before anything runs.
 
 import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { AppError } from '../../core/errors.ts';

@@ -8,7 +8,7 @@ type Default<T> = ColumnType<T, T | undefined, T>;
 
 export interface ProjectTable {
   id: string;
-  /** Without `ji_`. Unique among those that are not removed. */
+  /** Without `ji_`. Unique, archived projects included. */
   name: string;
   state: Default<'active' | 'archived'>;
   /** Name of a shipped profile or of a file in config/profiles, without `.yaml`. */

@@ -1,6 +1,6 @@
 // The writer's promise: what was not changed comes out as it was, and every reader understands the result.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,7 @@ import {
   syntaxes,
   type TestElement,
 } from '../../support/dicom.ts';
+import { missing } from '../../support/programs.ts';
 import { outcome, plain, walkAll, whole, type Walked } from '../../support/walk.ts';
 import { corpusFiles } from './corpus.ts';
 
@@ -289,9 +290,7 @@ void t.test('a damaged file is refused, or comes out as a file that reads the sa
 
 // --- other programs ------------------------------------------------------------------------------------------
 
-const hasDcmdump = spawnSync('dcmdump', ['--version']).status === 0;
-
-void t.test('dcmdump reads what was written', { skip: !hasDcmdump }, async (t) => {
+void t.test('dcmdump reads what was written', { skip: missing('dcmdump') }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'clubhouse-dicom-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const files = [
