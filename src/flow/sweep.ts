@@ -48,10 +48,32 @@ export async function sweep(parts: RunParts, settings: SweepSettings): Promise<v
 /** Jobs in work whose worker is gone. What had recorded its output is published from where it stopped. */
 async function takeOver(parts: RunParts, before: number): Promise<void> {
   const until = parts.clock.now() + leaseMs;
-  for (const { job, output } of await parts.jobs.takeOver(before, parts.owner, until)) {
-    await goOn(parts, job, output);
+  const taken = await parts.jobs.takeOver(before, parts.owner, until);
+  await each(
+    parts,
+    taken,
+    ({ job }) => ({ job: job.id }),
+    ({ job, output }) => goOn(parts, job, output),
+  );
+}
+
+/** One that cannot be dealt with now, such as on a bad sector, keeps neither the others from it nor the server from starting. */
+async function each<T>(
+  { log }: RunParts,
+  all: readonly T[],
+  ids: (one: T) => Readonly<Record<string, string>>,
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  for (const one of all) {
+    try {
+      await work(one);
+    } catch (error) {
+      log.warn({ ...ids(one), code: codeOf(error) }, 'not swept; the next sweep tries again');
+    }
   }
 }
+
+const idOf = ({ id }: Upload): Readonly<Record<string, string>> => ({ upload: id });
 
 async function goOn(parts: RunParts, job: ClaimedJob, output: Output | undefined): Promise<void> {
   const { log } = parts;
@@ -76,15 +98,15 @@ async function goOn(parts: RunParts, job: ClaimedJob, output: Output | undefined
 
 /** Uploads that are `uploading` while nobody writes: the server was killed, or a row could not be written at the end. */
 async function closeOrphans(parts: RunParts, before: number): Promise<void> {
-  for (const seen of await parts.uploads.uploading()) {
-    if (seen.touchedAt > before) continue;
-    await parts.gate.hold([seen.path], async () => {
+  const quiet = (await parts.uploads.uploading()).filter(({ touchedAt }) => touchedAt <= before);
+  await each(parts, quiet, idOf, (seen) =>
+    parts.gate.hold([seen.path], async () => {
       const upload = await parts.uploads.find(seen.id);
       const isWritten = parts.gate.writers.has(seen.path);
       if (upload?.path !== seen.path || isWritten || !upload.states.includes('uploading')) return;
       await closeOrphan(parts, upload);
-    });
-  }
+    }),
+  );
 }
 
 async function closeOrphan(parts: RunParts, upload: Upload): Promise<void> {
@@ -129,22 +151,22 @@ export function believed(
 
 /** A lost CLOSE strands nobody: the worker then decides by the file's structure. */
 async function settleQuiet(parts: RunParts, before: number): Promise<void> {
-  for (const upload of await parts.uploads.quiet(before, batch)) {
-    if (!isWhole(upload.coverage, upload.sizeBytes) || upload.sizeBytes === 0) continue;
-    const to = { state: 'settling', settleAt: parts.clock.now() } as const;
+  const to = { state: 'settling', settleAt: parts.clock.now() } as const;
+  await each(parts, await parts.uploads.quiet(before, batch), idOf, async (upload) => {
+    if (!isWhole(upload.coverage, upload.sizeBytes) || upload.sizeBytes === 0) return;
     await ifStillPartial(parts, upload, () => parts.uploads.change(upload.id, { to }, 'server'));
-  }
+  });
 }
 
 async function holdAbandoned(parts: RunParts, before: number): Promise<void> {
   const to = { state: 'held', reason: 'incomplete' } as const;
-  for (const upload of await parts.uploads.abandoned(before, batch)) {
-    await ifStillPartial(parts, upload, async () => {
+  await each(parts, await parts.uploads.abandoned(before, batch), idOf, (upload) =>
+    ifStillPartial(parts, upload, async () => {
       const isThere = (await parts.storage.facts(upload.path))?.kind === 'file';
       if (isThere) await parts.uploads.change(upload.id, { to }, 'server');
       else await parts.uploads.withdraw(upload.id, 'server');
-    });
-  }
+    }),
+  );
 }
 
 async function ifStillPartial(
@@ -163,16 +185,15 @@ async function ifStillPartial(
 /** Retention, by age; what cannot be removed now does not keep what comes behind it. */
 async function removeRetained(parts: RunParts, before: number): Promise<void> {
   let after = { createdAt: 0, id: '' };
-  for (let removed = 0; removed < batch;) {
+  const removed = new Set<string>();
+  const remove = async (upload: Upload): Promise<void> => {
+    const isGone = await parts.gate.hold([upload.path], () => removeRaw(parts, upload));
+    if (isGone) removed.add(upload.id);
+  };
+  while (removed.size < batch) {
     const some = await parts.uploads.retained(before, after, batch);
-    for (const upload of some) {
-      after = upload;
-      try {
-        if (await parts.gate.hold([upload.path], () => removeRaw(parts, upload))) removed += 1;
-      } catch (error) {
-        parts.log.warn({ upload: upload.id, code: codeOf(error) }, 'raw file not removed');
-      }
-    }
+    await each(parts, some, idOf, remove);
+    after = some.at(-1) ?? after;
     if (some.length < batch) return;
   }
 }

@@ -4,6 +4,7 @@
 import { mkdir, rename as move, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { AppError } from '../../src/core/errors.ts';
 import {
   makeRig,
   openFor,
@@ -276,4 +277,34 @@ void t.test('a partial file that is gone is withdrawn instead of held', async (t
     'gone.part': 'withdrawn',
     'there.part': 'held incomplete',
   });
+});
+
+void t.test('a file that cannot be looked at keeps no server from starting', async (t) => {
+  const rig = await rigFor(t);
+  await upload(rig, 'bad.part', 'abc');
+  await upload(rig, 'good.part', 'abc');
+  await rig.settle();
+  rig.clock.advance(25 * hour);
+  for (const name of ['bad.dcm', 'good.dcm']) {
+    const handle = await openFor(rig, name, { truncate: true });
+    await handle.write(0, 'abc');
+  }
+  rig.parts.gate.writers.clear();
+  const storage = rig.parts.storage as { facts: Rig['storage']['facts'] };
+  const facts = storage.facts.bind(storage);
+  storage.facts = (path) =>
+    path.includes('bad.')
+      ? Promise.reject(new AppError('STORAGE_FAILED', { detail: 'EIO' }))
+      : facts(path);
+  await rig.recover();
+  t.match(await rig.states(), {
+    'bad.dcm': 'uploading',
+    'bad.part': 'partial temporary-name',
+    'good.dcm': 'partial disconnected',
+    'good.part': 'held incomplete',
+  });
+  storage.facts = facts;
+  rig.clock.advance(61_000);
+  await rig.run();
+  t.match(await rig.states(), { 'bad.dcm': /^partial/, 'bad.part': 'held incomplete' });
 });
