@@ -286,6 +286,46 @@ await t.test('a command under another account is refused, and makes nothing', as
   t.notMatch((await clubhouse(['project', 'list'])).out, /foreign/);
 });
 
+await t.test('several held files are decided on at once, up to one that cannot be', async (t) => {
+  const database = new Database(join(home, 'data/state/clubhouse.db'));
+  const { projectId, memberId } = database
+    .prepare('select "projectId", "memberId" from membership limit 1')
+    .get() as { projectId: string; memberId: string };
+  const ids = ['0000aa01', '0000aa02', '0000aa03'];
+  for (const id of ids) {
+    const path = `ji_brain/alice/gpg/${id}`;
+    const owner = [projectId, memberId];
+    database
+      .prepare(
+        `insert into upload (id, "projectId", "memberId", kind, path, generation, "touchedAt", sha256, "createdAt", "updatedAt")
+         values (?, ?, ?, 'intake', ?, 1, 1, ?, 1, 1)`,
+      )
+      .run(`u${id}`, ...owner, path, id);
+    database
+      .prepare(
+        `insert into job (id, "uploadId", "projectId", "memberId", partner, state, reason, "createdAt", "updatedAt")
+         values (?, ?, ?, ?, 'UMHS', 'held', 'burned-in', 1, 1)`,
+      )
+      .run(id, `u${id}`, ...owner);
+  }
+  database.close();
+  const [one = '', two = '', three = ''] = ids;
+  const why = ['--reason', 'looked at'];
+  t.match(await clubhouse(['held', 'release', one, two, ...why]), {
+    code: 0,
+    out: new RegExp(`^Released job ${one}; it is queued\\.\nReleased job ${two}; it is queued`),
+  });
+  t.match(await clubhouse(['held', 'reject', three, two, ...why]), {
+    code: 1,
+    out: `Rejected job ${three}; it is never passed on.\n`,
+    err: /job 0000aa02 is queued, not held or failed/,
+  });
+  t.match(await clubhouse(['job', 'retry', one]), {
+    code: 1,
+    err: /job 0000aa01 is queued, not failed or waiting/,
+  });
+});
+
 await t.test('status tells of files that a partner did not take', async (t) => {
   const database = new Database(join(home, 'data/state/clubhouse.db'));
   const { id } = database.prepare(`select id from project where name = 'brain'`).get() as {

@@ -8,6 +8,7 @@ const id = {
   demandOption: true,
   describe: 'Id of the job, or its beginning',
 } as const;
+const ids = { ...id, array: true, describe: 'Ids of jobs, or their beginnings' } as const;
 const json = { type: 'boolean', default: false, describe: 'For programs' } as const;
 const reason = {
   type: 'string',
@@ -63,30 +64,34 @@ export const heldCommand: Noun = {
         }),
       )
       .command(
-        'release <id>',
+        'release <ids..>',
         'Override the one rule that holds it, for this content',
         (a) =>
           a
-            .positional('id', id)
+            .positional('ids', ids)
             .option('reason', reason)
             .example('$0 held release 0198… --reason "looked at it, no text in the image"', ''),
         onApp(async (app, args) => {
           if (args.reason.trim() === '') throw new UsageError('--reason says why');
-          const job = await app.jobs.release(args.id, args.reason, 'cli');
-          print(`Released job ${job.id}; it is ${job.state}.`);
+          for (const one of args.ids) {
+            const job = await app.jobs.release(one, args.reason, 'cli');
+            print(`Released job ${job.id}; it is ${job.state}.`);
+          }
         }),
       )
       .command(
-        'reject <id>',
+        'reject <ids..>',
         'It is never passed on',
         (a) =>
           a
-            .positional('id', id)
+            .positional('ids', ids)
             .option('reason', { ...reason, demandOption: false, default: '' })
             .example('$0 held reject 0198… --reason "wrong study"', ''),
         onApp(async (app, args) => {
-          const job = await app.jobs.reject(args.id, args.reason, 'cli');
-          print(`Rejected job ${job.id}; it is never passed on.`);
+          for (const one of args.ids) {
+            const job = await app.jobs.reject(one, args.reason, 'cli');
+            print(`Rejected job ${job.id}; it is never passed on.`);
+          }
         }),
       )
       .demandCommand(1, 'held list, show, release or reject?'),

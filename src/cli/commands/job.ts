@@ -81,12 +81,17 @@ export const jobCommand: Noun = {
         }),
       )
       .command(
-        'retry <id>',
+        'retry <ids..>',
         'Try a failed or waiting job again, at once',
-        (a) => a.positional('id', id).example('$0 job retry 0198…', ''),
+        (a) =>
+          a
+            .positional('ids', { ...id, array: true, describe: 'Ids of jobs, or their beginnings' })
+            .example('$0 job retry 0198…', ''),
         onApp(async (app, args) => {
-          const job = await app.jobs.retry(args.id, 'cli');
-          print(`Job ${job.id} is ${job.state}.`);
+          for (const one of args.ids) {
+            const job = await app.jobs.retry(one, 'cli');
+            print(`Job ${job.id} is ${job.state}.`);
+          }
         }),
       )
       .demandCommand(1, 'job list, show or retry?'),
