@@ -12,11 +12,12 @@ import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
 import { createAuthenticator, type Authenticator } from './auth.ts';
 import type { Context } from './context.ts';
+import { refusalOf } from './ended.ts';
 import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Penalties } from './penalties.ts';
 import type { Refusals } from './refusals.ts';
-import { watchKeys, type Rekeying } from './rekey.ts';
+import { limitExchanges, watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
 import type { SharedReader } from './shared-socket.ts';
@@ -65,8 +66,6 @@ export interface ConnectionParts {
 const farewellMs = 2000;
 /** RFC 4253 §6.1 asks for 32 KB; some clients say half of it. Less only makes work. */
 const leastPacketBytes = 1024;
-/** OpenSSH's client asks for one each gigabyte, some do each hundred megabytes. */
-const exchangesPerMinute = 120;
 
 export class LiveConnection {
   readonly #client: Connection;
@@ -79,8 +78,7 @@ export class LiveConnection {
   readonly #keys: Rekeying;
   readonly #logins: Authenticator;
   #activeMs: number;
-  #exchanges = 0;
-  #exchangeMinute = 0;
+  readonly #mayAskForKeys: () => boolean;
   #principal: Principal | undefined;
   #isLoggedIn = false;
   /** Why what is asked from now on is refused. */
@@ -104,6 +102,7 @@ export class LiveConnection {
       for (const session of this.#sessions) session.goOn();
     });
     this.#logins = this.#authenticator();
+    this.#mayAskForKeys = limitExchanges(() => parts.clock.now());
     this.#keys = watchKeys(client, socket, parts.limits, () => parts.clock.now());
     socket.on('data', () => {
       if (this.#isLoggedIn) this.#keys.look();
@@ -199,7 +198,8 @@ export class LiveConnection {
     client.on('rekey', () => {
       padFromStore(client);
       if (this.#keys.done()) for (const session of this.#sessions) session.goOn();
-      else this.#countExchange();
+      // A key exchange costs us far more than the client who asks for one.
+      else if (!this.#isLoggedIn || !this.#mayAskForKeys()) this.#socket.destroy();
     });
     client.on('request', (_accept, reject) => {
       this.#note('services');
@@ -216,14 +216,6 @@ export class LiveConnection {
 
   #note(kind: RefusalKind): void {
     this.#parts.refusals.note(kind, this.#parts.source);
-  }
-
-  /** A key exchange costs us far more than the client who asks for one. */
-  #countExchange(): void {
-    const minute = Math.floor(this.#parts.clock.now() / 60_000);
-    this.#exchanges = minute === this.#exchangeMinute ? this.#exchanges + 1 : 1;
-    this.#exchangeMinute = minute;
-    if (!this.#isLoggedIn || this.#exchanges > exchangesPerMinute) this.#socket.destroy();
   }
 
   #authenticator(): Authenticator {
@@ -362,22 +354,6 @@ export class LiveConnection {
       .catch((error: unknown) => asFailure(error, this.#parts.log, 'end'))
       .finally(() => this.#markEnded());
   }
-}
-
-const reasons: Readonly<Record<Exclude<Ended['reason'], 'expired'>, string>> = {
-  removed: 'the account was removed',
-  disabled: 'the account is disabled',
-  network: 'it may not be used from this network',
-  key: 'its key was taken away',
-  password: 'its password was changed',
-};
-
-function refusalOf(ended: Ended): AppError {
-  if (ended.reason !== 'expired') {
-    return new AppError('LOGIN_ENDED', { detail: reasons[ended.reason] });
-  }
-  const day = new Date(ended.expiresAt).toISOString().slice(0, 10);
-  return new AppError('ACCOUNT_EXPIRED', { detail: `account expired on ${day}` });
 }
 
 /** The fixed folders of SPEC 3 are there before anybody looks. */

@@ -53,3 +53,18 @@ export function watchKeys(
     },
   };
 }
+
+/** OpenSSH's client asks for new keys each gigabyte, some do each hundred megabytes. */
+const exchangesPerMinute = 120;
+
+/** True so many times a minute: a client may ask for new keys once more. */
+export function limitExchanges(now: () => number): () => boolean {
+  let minute = 0;
+  let count = 0;
+  return () => {
+    const current = Math.floor(now() / 60_000);
+    count = current === minute ? count + 1 : 1;
+    minute = current;
+    return count <= exchangesPerMinute;
+  };
+}
