@@ -94,7 +94,17 @@ function strings(bytes: Buffer): readonly Buffer[] {
   return found;
 }
 
+/** Of thousands of receipts, a partner signs all with one key, and making a key costs as much as a verification. */
+let last: { readonly blob: Buffer; readonly key: KeyObject } | undefined;
+
 function publicKeyOf(blob: Buffer): KeyObject {
+  if (last === undefined || !last.blob.equals(blob)) {
+    last = { blob: Buffer.from(blob), key: makePublicKey(blob) };
+  }
+  return last.key;
+}
+
+function makePublicKey(blob: Buffer): KeyObject {
   const [type, first, second] = strings(blob);
   if (type?.toString() === 'ssh-ed25519') {
     const x = (first ?? Buffer.alloc(0)).toString('base64url');
