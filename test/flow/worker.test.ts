@@ -199,6 +199,25 @@ void tap.test('the same content again is not published again', async (t) => {
   t.match(await deliveries(rig), [{ state: 'pending' }], 'another profile gives another file');
 });
 
+void tap.test('the receipt is the newest generation’s, whichever row changed last', async (t) => {
+  const rig = await rigFor(t);
+  await upload(rig, 'a.dcm', 'abc');
+  await rig.settle();
+  await markDelivered(rig);
+  const receipt = async (): Promise<string> => {
+    const folder = join(rig.folder, 'home/ji_brain/alice/receipts');
+    const [name = ''] = await readdir(folder);
+    return readFile(join(folder, name), 'utf8');
+  };
+  await upload(rig, 'a.dcm', 'abc');
+  // Each look at the clock is a millisecond later, as on a busy machine.
+  const now = rig.clock.now.bind(rig.clock);
+  let looks = 0;
+  rig.clock.now = () => now() + (looks += 1);
+  await rig.settle();
+  t.match(await receipt(), 'State: delivered');
+});
+
 void tap.test('a successor with another name removes its predecessor’s file', async (t) => {
   const rig = await rigFor(t);
   await upload(rig, 'a.dcm', 'abc');

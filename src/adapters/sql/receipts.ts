@@ -29,7 +29,8 @@ export const createReceiptStore = (db: Kysely<Database>): ReceiptStore => ({
       .limit(limit)
       .execute();
     const facts: ReceiptFacts[] = [];
-    for (const row of rows) {
+    // Generations of one path share a receipt: the newest writes it last, whichever row changed last.
+    for (const row of rows.toSorted((a, b) => a.generation - b.generation)) {
       facts.push({
         uploadId: row.id,
         project: row.project,
