@@ -48,8 +48,16 @@ const crosswalk: Crosswalk = {
   resolve: () =>
     Promise.resolve({ kind: 'subject', subject: { code: 'JI-7K3M9', dateOffsetDays: -35 } }),
 };
-const profileOf = (yaml = 'extends: basic\n'): string =>
-  JSON.stringify(compileProfile(yaml, 'bench', () => undefined));
+/** Compiled once, as by the main thread, which gives a worker thread the same JSON for each file. */
+const profiles = new Map<string, string>();
+function profileOf(yaml = 'extends: basic\n'): string {
+  let json = profiles.get(yaml);
+  if (json === undefined) {
+    json = JSON.stringify(compileProfile(yaml, 'bench', () => undefined));
+    profiles.set(yaml, json);
+  }
+  return json;
+}
 const never = new AbortController().signal;
 let pool: ReturnType<typeof createWorkerPool> | undefined;
 
