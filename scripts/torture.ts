@@ -187,6 +187,7 @@ async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
   );
   const over = ['delivered', 'superseded', 'withdrawn', 'held', 'failed', 'rejected'];
   let [seen, since] = ['', Date.now()];
+  await retryUnlucky(site);
   for (;;) {
     await sleep(1000);
     await site.run(['replicate', 'now']).catch(() => undefined);
@@ -202,6 +203,15 @@ async function comeToRest(site: Site, ledger: Ledger): Promise<void> {
     if (now !== seen) [seen, since] = [now, Date.now()];
     else if (Date.now() - since > standstillMs) return;
   }
+}
+
+/** What was in work at each of eight kills is failed, and says so: its administrator has it tried again. */
+async function retryUnlucky(site: Site): Promise<void> {
+  const failed = (await site.jobs()).filter(
+    ({ state, reason }) => state === 'failed' && reason === 'WORKER_DIED',
+  );
+  for (const { id } of failed) await site.run(['job', 'retry', id]);
+  if (failed.length > 0) say(`  ${failed.length} jobs were in work at each kill: tried again`);
 }
 
 /** What comes last: receipts to be written, and the spool to be swept. */

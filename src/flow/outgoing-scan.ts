@@ -122,7 +122,7 @@ async function listFolder(parts: ScanParts, root: string, path: string): Promise
     for (const entry of entries) {
       const full = `${path}/${entry.name}`;
       if (entry.facts.kind === 'folder') subfolders.push(full);
-      else if (isYoung(parts, entry)) hasYoung = true;
+      else if (isYoung(parts, entry) || isEmpty(entry)) hasYoung = true;
       else if (!isPassing(parts, entry.name)) {
         const { sizeBytes, modifiedMs, inode, device } = entry.facts;
         files.push({ path: full.slice(root.length + 1), sizeBytes, modifiedMs, inode, device });
@@ -134,6 +134,12 @@ async function listFolder(parts: ScanParts, root: string, path: string): Promise
 
 const isYoung = (parts: ScanParts, entry: DirectoryEntry): boolean =>
   Math.abs(parts.clock.now() - entry.facts.modifiedMs) < parts.settleMs;
+
+/**
+ * Nothing to send, and perhaps what an OPEN left that a crash kept from its row: as nobody's it would be hidden from the very
+ * member who comes back to write it.
+ */
+const isEmpty = ({ facts }: DirectoryEntry): boolean => facts.sizeBytes === 0;
 
 const isPassing = (parts: ScanParts, name: string): boolean =>
   name.startsWith('.clubhouse-') || isTemporaryName(name, parts.temporaryNames);

@@ -588,6 +588,25 @@ void t.test('an archived project and an unknown partner get nothing', async (t) 
   t.match(nobody?.error, { code: 'NOT_FOUND' });
 });
 
+void t.test('an empty file is nobody’s until there is something in it', async (t) => {
+  const { site, pass } = await scene(t);
+  const long = new Date(site.clock.now() - 60_000);
+  const plant = async (bytes: Buffer): Promise<void> => {
+    await site.write('opened.txt', bytes);
+    await utimes(site.at('opened.txt'), long, long);
+  };
+  const folder = site.at('opened.txt').replace(/\/[^/]*$/, '');
+  // As an OPEN leaves it that a crash kept from its row: its member comes back to write it.
+  await plant(Buffer.alloc(0));
+  await utimes(folder, long, long);
+  await pass();
+  t.same(site.adopted, []);
+  await plant(one);
+  await utimes(folder, long, long);
+  await pass();
+  t.match(site.adopted, [{ path: `${outgoing}/opened.txt` }], 'though the folder did not change');
+});
+
 void t.test('the scan finds what was put there by hand', async (t) => {
   const { site, partner, pass } = await scene(t);
   const long = new Date(site.clock.now() - 60_000);
