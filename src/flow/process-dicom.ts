@@ -6,6 +6,7 @@ import { judgeImage, mayHoldText } from '../core/deid/burned-in.ts';
 import type { ActionCounts } from '../core/deid/deid-work.ts';
 import { deidentify, type DeidResult } from '../core/deid/deidentify.ts';
 import { findLeaks } from '../core/deid/leak-check.ts';
+import { StreamSearch } from '../core/deid/leak-number-arrays.ts';
 import { collectTerms, mergeTerms, type LeakTerms } from '../core/deid/leak-terms.ts';
 import { isKeptBy, type FilePolicy } from '../core/deid/policy.ts';
 import { judgeComment } from '../core/deid/pixel-comments.ts';
@@ -13,7 +14,8 @@ import { charsetsOf } from '../core/deid/reading.ts';
 import { readIdentity } from '../core/deid/subject.ts';
 import { formatTag, type DataSet, type FileHead, type WalkerEvent } from '../core/dicom/dataset.ts';
 import { ImageComments, type ImageComment } from '../core/dicom/image-comments.ts';
-import { explicitLittleEndianUID } from '../core/dicom/transfer-syntax.ts';
+import { hasImageFrames } from '../core/dicom/image-markers.ts';
+import { explicitLittleEndianUID, isVideo } from '../core/dicom/transfer-syntax.ts';
 import { walk } from '../core/dicom/walk.ts';
 import { writeBulkHeader, writeDataSet, writeHead } from '../core/dicom/writer.ts';
 import { AppError } from '../core/errors.ts';
@@ -153,15 +155,23 @@ async function* writeRest(
 ): AsyncGenerator<Clean> {
   const counts: ActionCounts[] = [file.clean.actions];
   let comments: ImageComments | undefined;
+  const { transferSyntaxUID } = file.head;
+  const stream = isVideo(transferSyntaxUID) ? new StreamSearch(file.facts.terms) : undefined;
   for await (const event of events) {
     switch (event.kind) {
       case 'bulk-start':
         yield asClean(writeBulkHeader(event.bulk, file.head.encoding));
-        comments = event.bulk.length === undefined ? new ImageComments() : undefined;
+        comments =
+          event.bulk.length === undefined
+            ? new ImageComments(hasImageFrames(transferSyntaxUID))
+            : undefined;
         break;
       case 'bulk':
         for (const comment of comments?.push(event.bytes) ?? []) {
           checkComment(comment, file, context);
+        }
+        if ((stream?.find(event.bytes).size ?? 0) > 0 && !context.isReleased('leak-check')) {
+          throw new Held('leak-check', '(7FE0,0010), video');
         }
         // Pixels: what may be burned into them was decided by the header.
         yield asClean(event.bytes);

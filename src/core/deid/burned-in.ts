@@ -6,6 +6,7 @@
 
 import type { DataSet, FileHead, Tag } from '../dicom/dataset.ts';
 import { isKnownCharset } from '../dicom/text.ts';
+import { isVideo } from '../dicom/transfer-syntax.ts';
 import type { HoldReason } from '../reasons.ts';
 import type { FilePolicy } from './policy.ts';
 import { charsetsOf, findElement, firstValue, hasValue, valuesOf, trimPadding } from './reading.ts';
@@ -75,6 +76,8 @@ export function judgeImage(
   const { action } = policy.decide(pixels);
   if (action.kind === 'hold') return { reason: 'rule', tag: pixelDataTag };
   if (mayHoldText(policy, released)) return undefined;
+  // user data and titles in a stream: nobody reads them here but for the names of the patient (leak-stream.ts)
+  if (isVideo(head.transferSyntaxUID)) return { reason: 'burned-in', tag: pixelDataTag };
   const tag = mayCarryText(header, sopClass);
   return tag === undefined ? undefined : { reason: 'burned-in', tag };
 }

@@ -42,6 +42,43 @@ export class NumberSearch {
   }
 }
 
+/** Names and IDs in a stream that is too long to be held, and holds texts among its numbers: video. */
+export class StreamSearch {
+  readonly #scan: ByteScan;
+  #end: Uint8Array = new Uint8Array(0);
+
+  constructor(terms: LeakTerms) {
+    this.#scan = new ByteScan([...needlesOf(terms), ...asciiNeedles(terms)]);
+  }
+
+  /** The kinds of what stands in this piece, or across its border to the last one. */
+  find(piece: Uint8Array): ReadonlySet<TermKind> {
+    const kinds = this.#scan.find(piece, leastLetters);
+    const border = Buffer.concat([this.#end, piece.subarray(0, longestNeedle)]);
+    for (const kind of this.#scan.find(border, leastLetters)) kinds.add(kind);
+    this.#end = border.length < longestNeedle ? border : lastOf(piece, this.#end);
+    return kinds;
+  }
+}
+
+const longestNeedle = 256;
+
+/** Small pieces add up to one border. */
+function lastOf(piece: Uint8Array, before: Uint8Array): Uint8Array {
+  if (piece.length >= longestNeedle) return Uint8Array.from(piece.subarray(-longestNeedle));
+  return Buffer.concat([before, piece]).subarray(-longestNeedle);
+}
+
+function asciiNeedles({ spellings }: LeakTerms): readonly Needle[] {
+  return [...spellings].flatMap(([text, kind]) => {
+    if (!isAscii(text) || text.length < leastLetters || text.length > longestNeedle) return [];
+    const lower = text.toLowerCase();
+    const title = lower.replaceAll(/(?<![a-z])[a-z]/g, (letter) => letter.toUpperCase());
+    const forms = new Set([text, lower, text.toUpperCase(), title]);
+    return [...forms].map((bytes) => ({ bytes, kind, isBound: false }));
+  });
+}
+
 /** Many byte strings in one pass: by their first two bytes, of which hardly any begin one. */
 class ByteScan {
   readonly #byStart = new Map<number, Needle[]>();

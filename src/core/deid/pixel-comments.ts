@@ -23,6 +23,7 @@ export function judgeComment(comment: ImageComment, terms: LeakTerms): CommentKi
   if (isColourProfile(comment)) return 'harmless';
   const [text = ''] = readings;
   const said = text.replaceAll(/[^ -~\x80-\u{10ffff}]+/gu, '\n').trim();
+  if (comment.where === 'box pclr') return 'harmless'; // a palette
   if (comment.where.startsWith('box')) return 'unknown';
   const hasText = /[ -~]{4}/.test(said) || /[^\x00-\x7f]{2}/.test(said);
   return !hasText || encoders.some((pattern) => pattern.test(said)) ? 'harmless' : 'unknown';
@@ -51,7 +52,8 @@ function isStructure(comment: ImageComment): boolean {
 
 /** ISO 15076: tables of numbers and the profile's own name. */
 const isColourProfile = (comment: ImageComment): boolean =>
-  comment.where === 'JPEG APP2' && startsWith(comment, 'ICC_PROFILE\0');
+  comment.where === 'box colr' ||
+  (comment.where === 'JPEG APP2' && startsWith(comment, 'ICC_PROFILE\0'));
 
 /** The whole of what encoders write: a version number has room for no ID. */
 const version = String.raw`v?\d{1,2}(?:[.]\d{1,3}){0,4}[a-z]?`;

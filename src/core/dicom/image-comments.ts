@@ -1,6 +1,19 @@
 // What compressed images carry beside their pixels (PS3.5 §8.2, §A.4): comments and application segments of JPEG and JPEG-LS
-// (ISO/IEC 10918-1 §B.2.4), comments of JPEG 2000 code streams (ISO/IEC 15444-1 §A.9.2) and boxes around them (§I). Only
-// headers are looked at: the pixels are stepped over by the lengths that are written there, so this costs next to nothing.
+// (ISO/IEC 10918-1 §B.2.4), also between scans, comments of JPEG 2000 code streams (ISO/IEC 15444-1 §A.9.2), boxes around them
+// (§I), and what stands in front of and behind an image. The pixels are stepped over, by the lengths that are written there or
+// to the next marker, so this costs next to nothing.
+
+import {
+  beginsFrame,
+  isReserved,
+  segments2000,
+  superBoxes,
+  isCodedBox,
+  isPadding,
+  paddingUsed,
+  u16,
+  u32,
+} from './image-markers.ts';
 
 /** Something in a frame that may be text. */
 export interface ImageComment {
@@ -13,6 +26,12 @@ export interface ImageComment {
 type State =
   | { readonly at: 'start' }
   | { readonly at: 'jpeg' }
+  /** Coded pixels of JPEG, up to a marker that is no restart. */
+  | { readonly at: 'scan' }
+  /** Packets of the last tile of JPEG 2000, up to the end of the code stream. */
+  | { readonly at: 'packets' }
+  /** Behind the end of an image: padding, or another image. */
+  | { readonly at: 'behind' }
   /** `tileEnd`: how far the tile-part of the last SOT reaches, counted like `#position`; none in the main header. */
   | { readonly at: 'codestream'; readonly tileEnd: number | undefined }
   | { readonly at: 'box' }
@@ -27,6 +46,8 @@ const maxTaken = 65_536;
 /** Is fed the value of encapsulated pixel data in pieces of any size, item headers included, as the walker gives it. */
 export class ImageComments {
   readonly #found: ImageComment[] = [];
+  readonly #hasFrames: boolean;
+  #isFirstFragment = true;
   readonly #header = new Uint8Array(8);
   #headerBytes = 0;
   /** Of the current fragment, still to come. */
@@ -43,6 +64,11 @@ export class ImageComments {
   /** Bytes of the frame that were looked at or skipped. */
   #position = 0;
   #isBoxed = false;
+
+  /** `hasFrames`: see image-markers. */
+  constructor(hasFrames = true) {
+    this.#hasFrames = hasFrames;
+  }
 
   /** Gives what was found since the last call. */
   push(bytes: Uint8Array): readonly ImageComment[] {
@@ -92,7 +118,10 @@ export class ImageComments {
     if (beginsFrame(start)) {
       this.#endFrame();
       this.#state = { at: 'start' };
+    } else if (this.#hasFrames && this.#isFirstFragment && start.length > 0) {
+      if (u16(start, 0) !== 0xff0a) this.#takeRest('in front of the image'); // JPEG XL begins so
     }
+    if (start.length > 0) this.#isFirstFragment = false;
     if (this.#state.at !== 'done') this.#read(start);
   }
 
@@ -115,7 +144,7 @@ export class ImageComments {
       this.#skip -= part;
       this.#position += part;
       data = data.subarray(part);
-      if (this.#skip > 0 || this.#state.at === 'done') return;
+      if (this.#skip > 0 || this.#state.at === 'done' || data.length === 0) return;
       const view = this.#pending.length === 0 ? data : Buffer.concat([this.#pending, data]);
       this.#pending = nothing;
       const used = this.#step(view);
@@ -136,6 +165,12 @@ export class ImageComments {
         return this.#start(view);
       case 'jpeg':
         return this.#jpeg(view);
+      case 'scan':
+        return this.#scan(view);
+      case 'packets':
+        return this.#packets(view);
+      case 'behind':
+        return this.#behind(view);
       case 'codestream':
         return this.#codestream(view, state.tileEnd);
       case 'box':
@@ -163,42 +198,95 @@ export class ImageComments {
     return first === 0 ? 0 : 2;
   }
 
-  /** Marker segments up to the start of the scan. */
+  /** Marker segments in front of, between and behind the scans. */
   #jpeg(view: Uint8Array): number | undefined {
-    if (view.length < 4) return undefined;
+    if (view.length < 2) return undefined;
     const marker = u16(view, 0);
     if (marker === 0xffff) return 1; // fill bytes may stand before a marker
-    if (marker < 0xffc0 || marker === 0xffda || marker === 0xffd9) {
-      this.#state = done;
+    if (marker === 0xffd9) {
+      this.#state = { at: 'behind' };
+      return 2;
+    }
+    if (marker < 0xffc0) {
+      this.#takeRest('JPEG, between its segments');
       return 0;
     }
+    if (marker >= 0xffd0 && marker <= 0xffd8) return 2; // restarts, and the start of an image, have no length
+    if (view.length < 4) return undefined;
     const length = u16(view, 2) - 2;
-    if (length < 0) this.#state = done;
-    else if (marker === 0xfffe) this.#take('JPEG COM', length, { at: 'jpeg' });
+    const next: State = { at: 'jpeg' };
+    if (length < 0) this.#takeRest('JPEG, between its segments');
+    else if (marker === 0xfffe) this.#take('JPEG COM', length, next);
     else if (marker >= 0xffe0 && marker <= 0xffef) {
-      this.#take(`JPEG APP${marker & 15}`, length, { at: 'jpeg' });
-    } else this.#skip = length;
+      this.#take(`JPEG APP${marker & 15}`, length, next);
+    } else if (isReserved(marker)) this.#take('JPEG segment', length, next);
+    else {
+      this.#skip = length;
+      if (marker === 0xffda) this.#state = { at: 'scan' };
+    }
     return 4;
+  }
+
+  /** In coded pixels a byte FF is followed by one that makes no marker, in JPEG-LS by one under 80. */
+  #scan(view: Uint8Array): number | undefined {
+    for (let at = view.indexOf(0xff); at >= 0; at = view.indexOf(0xff, at)) {
+      if (at + 1 === view.length) return at > 0 ? at : undefined;
+      const next = view[at + 1] ?? 0;
+      if (next === 0xff) at += 1;
+      else if (next < 0xc0 || (next >= 0xd0 && next <= 0xd7)) at += 2;
+      else {
+        this.#state = { at: 'jpeg' };
+        return at;
+      }
+    }
+    return view.length;
+  }
+
+  /** In packets no two bytes are above FF8F (ISO/IEC 15444-1 §B.10.1), so that the end of the code stream shows. */
+  #packets(view: Uint8Array): number | undefined {
+    for (let at = view.indexOf(0xff); at >= 0; at = view.indexOf(0xff, at + 1)) {
+      if (at + 1 === view.length) return at > 0 ? at : undefined;
+      if (view[at + 1] !== 0xd9) continue;
+      this.#state = { at: 'codestream', tileEnd: undefined };
+      return at;
+    }
+    return view.length;
+  }
+
+  /** Padding is zeros, blanks or FF; anything else is looked at. */
+  #behind(view: Uint8Array): number | undefined {
+    let at = 0;
+    while (at < view.length && isPadding(view[at])) {
+      if (view[at] === 0xff && view[at + 1] === 0xd8) {
+        this.#state = { at: 'jpeg' };
+        return at + 2;
+      }
+      at += 1;
+    }
+    if (at === view.length) return view.at(-1) === 0xff && at > 1 ? at - 1 : paddingUsed(view);
+    this.#takeRest('behind the image');
+    return at;
   }
 
   /** The main header, and the header of each tile-part: a comment may stand in all of them. */
   #codestream(view: Uint8Array, tileEnd: number | undefined): number | undefined {
-    if (view.length < 4) return undefined;
+    if (view.length < 2) return undefined;
     const marker = u16(view, 0);
+    if (marker === 0xffd9) {
+      this.#state = { at: this.#isBoxed ? 'box' : 'behind' };
+      return 2;
+    }
     const here: State = { at: 'codestream', tileEnd };
     if (marker === 0xff93) {
       // start of data: on to the next tile-part
-      if (tileEnd === undefined || tileEnd <= this.#position + 2) this.#state = done;
+      if (tileEnd === undefined || tileEnd <= this.#position + 2) this.#state = { at: 'packets' };
       else this.#skip = tileEnd - this.#position - 2;
       return 2;
     }
-    if (marker === 0xffd9) {
-      this.#state = this.#isBoxed ? { at: 'box' } : done;
-      return 2;
-    }
+    if (view.length < 4) return undefined;
     const length = u16(view, 2) - 2;
     if (marker >> 8 !== 0xff || length < 0) {
-      this.#state = done;
+      this.#takeRest('JPEG 2000, between its segments');
       return 0;
     }
     if (marker === 0xff90) {
@@ -209,6 +297,7 @@ export class ImageComments {
       return 12;
     }
     if (marker === 0xff64) this.#take('JPEG 2000 COM', length, here);
+    else if (!segments2000.has(marker)) this.#take('JPEG 2000 segment', length, here);
     else this.#skip = length;
     return 4;
   }
@@ -228,8 +317,14 @@ export class ImageComments {
       this.#skip = 2;
       return head;
     }
-    if (length !== 0 && length < head) this.#state = done;
-    else if (!boxesWithoutText.has(type)) this.#textBox(type, length === 0 ? 0 : length - head);
+    if (length === 0 && type === '\0\0\0\0') {
+      this.#state = { at: 'behind' };
+      return head;
+    }
+    if (length !== 0 && length < head) this.#takeRest('box ?');
+    else if (superBoxes.has(type))
+      return head; // its boxes come next
+    else if (!isCodedBox(type, length)) this.#textBox(type, length === 0 ? 0 : length - head);
     else if (length === 0) this.#state = done;
     else this.#skip = length - head;
     return head;
@@ -243,6 +338,11 @@ export class ImageComments {
     this.#state = done;
   }
 
+  /** Something that belongs to no image, up to the end of the frame. */
+  #takeRest(where: string): void {
+    this.#state = { at: 'take', where, length: maxTaken, next: done };
+  }
+
   #take(where: string, length: number, next: State): void {
     const isWhole = length <= maxTaken;
     this.#state = {
@@ -253,26 +353,3 @@ export class ImageComments {
     };
   }
 }
-
-/** Start of image, start of code stream with its first segment, signature box. */
-const beginsFrame = (bytes: Uint8Array): boolean =>
-  (u16(bytes, 0) === 0xffd8 && bytes[2] === 0xff) ||
-  (u16(bytes, 0) === 0xff4f && u16(bytes, 2) === 0xff51) ||
-  u32(bytes, 0) === 12;
-
-/** Boxes of numbers, and those that only hold others of them. */
-const boxesWithoutText: ReadonlySet<string> = new Set([
-  'jP  ',
-  'JXL ',
-  'ftyp',
-  'jp2h',
-  'rreq',
-  'jxlc',
-  'jxlp',
-  'jxll',
-  'jbrd',
-]);
-
-const u16 = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-const u32 = (bytes: Uint8Array, at: number): number => u16(bytes, at) * 65_536 + u16(bytes, at + 2);

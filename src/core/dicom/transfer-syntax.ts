@@ -54,6 +54,10 @@ export const explicitLittleEndianUID = `${root}.1`;
 export const explicitBigEndianUID = `${root}.2`;
 export const transferSyntaxUIDs: readonly string[] = table.map((row) => row.uid);
 
+/** MPEG-2, MPEG-4, HEVC: streams with places for texts of their own, in the pictures' data and in the containers around them. */
+export const isVideo = (uid: string): boolean =>
+  /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](?:\.1)?$/.test(uid);
+
 /** Throws DICOM_UNSUPPORTED for a UID that the standard does not have; the UID itself is not repeated. */
 export function transferSyntax(uid: string): TransferSyntax {
   const row = byUid.get(uid);

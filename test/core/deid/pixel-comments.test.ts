@@ -18,10 +18,16 @@ const be = (size: 2 | 4, value: number): Buffer => {
 };
 const segment = (marker: number, body: string | Uint8Array): Buffer =>
   Buffer.concat([be(2, marker), be(2, body.length + 2), Buffer.from(body as Uint8Array)]);
-/** Pixels in which the bytes of markers stand: they must not be read as such. */
+/** Packets in which the bytes of markers stand: they must not be read as such. */
 const coded = Buffer.concat([
   Buffer.from([1, 2, 3]),
   segment(0xfffe, 'ZQNOTREAD'),
+  Buffer.alloc(301, 9),
+]);
+
+/** Coded pixels of JPEG: FF is followed by 00, by a restart, or in JPEG-LS by a bit. */
+const scan = Buffer.concat([
+  Buffer.from([0xff, 0, 0xfe, 9, 0xff, 0xd3, 1, 0xff, 0x7f, 0xff, 0x3e]),
   Buffer.alloc(301, 9),
 ]);
 
@@ -35,9 +41,13 @@ const jpeg = (...segments: readonly Buffer[]): Buffer =>
       ...segments,
       segment(0xffc0, Buffer.alloc(9)),
       segment(0xffda, Buffer.alloc(6)),
-      coded,
+      scan,
     ]),
   );
+/** What stands behind the first scan. */
+const jpegThen = (...parts: readonly Buffer[]): Buffer => even(Buffer.concat([jpeg(), ...parts]));
+const eoi = Buffer.from([0xff, 0xd9]);
+const text = (some: string): Buffer => Buffer.from(some);
 const com = (text: string | Uint8Array): Buffer => segment(0xfffe, text);
 
 const siz = segment(0xff51, Buffer.alloc(38));
@@ -108,6 +118,90 @@ const frames: readonly { name: string; fragments: readonly Buffer[]; want: reado
     fragments: [even(Buffer.concat([signature, box('xml ', Buffer.from('ONE'), 0)]))],
     want: ['box xml'],
   },
+  {
+    name: 'JPEG with comments between and behind its scans',
+    fragments: [
+      jpegThen(com('ONE'), segment(0xffda, Buffer.alloc(6)), scan, com('TWO'), eoi, text('\0\0')),
+    ],
+    want: ['JPEG COM ONE', 'JPEG COM TWO'],
+  },
+  {
+    name: 'JPEG with a text behind its end',
+    fragments: [jpegThen(eoi, text('\0 ONE '))],
+    want: ['behind the image ONE'],
+  },
+  {
+    name: 'JPEG with a text behind its end, in a fragment of its own',
+    fragments: [jpegThen(eoi), text('ONE ')],
+    want: ['behind the image ONE'],
+  },
+  {
+    name: 'JPEG with a text between its segments',
+    fragments: [jpegThen(com('ONE'), text('TWO!'))],
+    want: ['JPEG COM ONE', 'JPEG, between its segments TWO!'],
+  },
+  {
+    name: 'two JPEG images in one fragment',
+    fragments: [jpegThen(eoi, jpeg(com('ONE')), eoi, Buffer.from([0xff, 0xff]))],
+    want: ['JPEG COM ONE'],
+  },
+  {
+    name: 'a JPEG segment that no image of ours needs',
+    fragments: [jpeg(segment(0xfff1, 'ONE'))],
+    want: ['JPEG segment ONE'],
+  },
+  {
+    name: 'a text in front of the first image',
+    fragments: [text('ONE!'), jpeg(com('TWO'))],
+    want: ['in front of the image ONE!', 'JPEG COM TWO'],
+  },
+  {
+    name: 'JPEG 2000 that does not say how long its last tile is',
+    fragments: [
+      even(
+        Buffer.concat([
+          Buffer.from([0xff, 0x4f]),
+          siz,
+          segment(0xff90, Buffer.alloc(8)),
+          Buffer.from([0xff, 0x93, 1, 0xff, 0x20, 2]),
+          eoi,
+          text('ONE'),
+        ]),
+      ),
+    ],
+    want: ['behind the image ONE'],
+  },
+  {
+    name: 'a JPEG 2000 segment that nobody knows',
+    fragments: [codestream(segment(0xff6f, 'ONE'), tile(0))],
+    want: ['JPEG 2000 segment ONE'],
+  },
+  {
+    name: 'boxes inside the header box of JP2, and padding behind the last one',
+    fragments: [
+      even(
+        Buffer.concat([
+          signature,
+          box(
+            'jp2h',
+            Buffer.concat([
+              box('ihdr', Buffer.alloc(14)),
+              box('colr', text('ONE')),
+              box('uuid', text('TWO')),
+            ]),
+          ),
+          box('jp2c', codestream(tile(0))),
+          Buffer.alloc(17),
+        ]),
+      ),
+    ],
+    want: ['box colr ONE', 'box uuid TWO'],
+  },
+  {
+    name: 'a header of an image that is longer than one',
+    fragments: [even(Buffer.concat([signature, box('jp2h', box('ihdr', text('x'.repeat(15))))]))],
+    want: ['box ihdr xxxxxxxxxxxxxxx'],
+  },
   { name: 'RLE', fragments: [Buffer.from([1, 0, 0, 0, 64, 0, 0, 0])], want: [] },
   {
     name: 'an empty fragment',
@@ -119,7 +213,7 @@ const frames: readonly { name: string; fragments: readonly Buffer[]; want: reado
 for (const { name, fragments, want } of frames) {
   for (const [how, cut] of Object.entries(threeWays)) {
     void t.test(`finds what is beside the pixels: ${name}, ${how}`, async (t) => {
-      const comments = new ImageComments();
+      const comments = new ImageComments(name !== 'RLE');
       const found = cut(fragmentBytes([table, ...fragments])).flatMap((piece) =>
         comments.push(piece),
       );
@@ -163,6 +257,10 @@ const opinions: readonly (readonly [
   ['JPEG APP2', 'ICC_PROFILE\0\x01\x01 MRN0012345', 'identifying'],
   ['JPEG APP8', 'mrfx\x01', 'harmless'],
   ['box uuid', '', 'unknown'],
+  ['behind the image', 'Ward 7', 'unknown'],
+  ['behind the image', '\x01\x02', 'harmless'],
+  ['box colr', 'sRGB profile', 'harmless'],
+  ['box colr', 'made for MRN0012345', 'identifying'],
   ['box xml', '<a>MRN0012345</a>', 'identifying'],
 ];
 
@@ -208,4 +306,28 @@ for (const [name, text, yaml, reason] of ways) {
     t.match(outcome, { kind: 'held', reason, detail: '(7FE0,0010), JPEG COM' });
     t.equal(clean, undefined, 'nothing is left on the disk');
   });
+}
+
+const videoWays: typeof ways = [
+  ['a video is held, whatever it says', 'x264 - core 155', 'extends: basic\n', 'burned-in'],
+  ['unless the project allows text in pixels', 'x264 - core 155', permissive, undefined],
+  ['its ID is never allowed', 'title MRN0012345 ', permissive, 'leak-check'],
+  ['nor its name', 'by TEST ANNA', permissive, 'leak-check'],
+];
+for (const [name, text, yaml, reason] of videoWays) {
+  for (const before of [0, 4, 65_530]) {
+    void t.test(`a text in a video: ${name}, behind ${before} bytes`, async (t) => {
+      const pipeline = makePipeline(yaml);
+      t.teardown(() => pipeline.end());
+      const stream = even(
+        Buffer.concat([Buffer.alloc(before, 1), Buffer.from(`\0\0\x01\xb2${text}`)]),
+      );
+      const transferSyntax = '1.2.840.10008.1.2.4.102';
+      const file = ctSlice({ transferSyntax, pixels: { fragments: [table, stream] } });
+      const { outcome, clean } = await pipeline.send(file, 'x.dcm');
+      if (reason === undefined) return t.ok(clean?.includes(stream), 'bit for bit');
+      t.match(outcome, { kind: 'held', reason });
+      return t.equal(clean, undefined, 'nothing is left on the disk');
+    });
+  }
 }
