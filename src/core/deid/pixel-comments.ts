@@ -23,10 +23,17 @@ export function judgeComment(comment: ImageComment, terms: LeakTerms): CommentKi
   if (isColourProfile(comment)) return 'harmless';
   const [text = ''] = readings;
   const said = text.replaceAll(/[^ -~\x80-\u{10ffff}]+/gu, '\n').trim();
+  // a format that this is not, or a text: its bytes are letters, and those of pixels are anything
+  if (comment.where === 'in front of the image') return isLetters(comment) ? 'unknown' : 'harmless';
   if (comment.where === 'box pclr') return 'harmless'; // a palette
   if (comment.where.startsWith('box')) return 'unknown';
   const hasText = /[ -~]{4}/.test(said) || /[^\x00-\x7f]{2}/.test(said);
   return !hasText || encoders.some((pattern) => pattern.test(said)) ? 'harmless' : 'unknown';
+}
+
+function isLetters({ bytes }: ImageComment): boolean {
+  const start = latin1(bytes.subarray(0, 64)).replace(/[\0 ]+$/, '');
+  return start.replaceAll(/[^ -~]/g, '').length > 0.75 * start.length;
 }
 
 const charsets = ['windows-1252', 'utf-8', 'gb18030'] as const;
