@@ -23,8 +23,10 @@ export function judgeComment(comment: ImageComment, terms: LeakTerms): CommentKi
   if (isColourProfile(comment)) return 'harmless';
   const [text = ''] = readings;
   const said = text.replaceAll(/[^ -~\x80-\u{10ffff}]+/gu, '\n').trim();
-  // a format that this is not, or a text: its bytes are letters, and those of pixels are anything
-  if (comment.where === 'in front of the image') return isLetters(comment) ? 'unknown' : 'harmless';
+  // Where no image is: a text is letters, and pixels are anything; encoders leave four bytes of their buffer behind an image.
+  if (/^(?:in front of|behind) the image$/.test(comment.where)) {
+    return comment.bytes.length > 5 && isLetters(comment) ? 'unknown' : 'harmless';
+  }
   if (comment.where === 'box pclr') return 'harmless'; // a palette
   if (comment.where.startsWith('box')) return 'unknown';
   const hasText = /[ -~]{4}/.test(said) || /[^\x00-\x7f]{2}/.test(said);

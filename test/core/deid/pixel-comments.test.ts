@@ -258,6 +258,7 @@ const opinions: readonly (readonly [
   ['JPEG APP8', 'mrfx\x01', 'harmless'],
   ['box uuid', '', 'unknown'],
   ['behind the image', 'Ward 7', 'unknown'],
+  ['behind the image', 'QE(Q', 'harmless'],
   ['in front of the image', 'Ward 7\0\0', 'unknown'],
   ['in front of the image', '\x01\x91fg3\x80\xff\x03Zy4t\0\x02\xa1', 'harmless'],
   ['in front of the image', '\x01\x91\x92\x80\xffMRN0012345', 'identifying'],
