@@ -70,5 +70,4 @@ const placeholders: ReadonlySet<string> = new Set(
 );
 
 /** A name of nothing but these is nobody's: `Test^Patient`. */
-export const isPlaceholder = (word: string): boolean =>
-  placeholders.has(word) || namesNobody.has(word);
+export const isPlaceholder = (word: string): boolean => placeholders.has(word);
