@@ -1,27 +1,38 @@
 // `npm run bench`: measures speed and memory beside other programs. `npm run bench -- deid` runs one of scripts/bench/, without
-// a name all of them run one after the other. Each prints a table and writes bench-<name>.json (not in git).
+// a name all of them run one after the other; `--help` says what there is. Each prints a table and writes bench-<name>.json
+// (not in git).
 
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import yargs, { type Options } from 'yargs';
 
 interface Bench {
-  readonly run: (args: readonly string[]) => Promise<void>;
+  readonly about: string;
+  readonly options: Readonly<Record<string, Options>>;
+  readonly run: (args: Readonly<Record<string, unknown>>) => Promise<void>;
 }
 
-const folder = fileURLToPath(new URL('bench', import.meta.url));
-const names = readdirSync(folder)
-  .filter((name) => /^[a-z-]+\.[jt]s$/.test(name))
-  .map((name) => name.replace(/\.[jt]s$/, ''));
-const [wanted, ...args] = process.argv.slice(2);
-if (wanted !== undefined && !names.includes(wanted)) {
-  process.stderr.write(`There is no bench ${wanted}. Known: ${names.join(', ')}.\n`);
-  process.exitCode = 2;
-} else {
-  for (const name of wanted === undefined ? names : [wanted]) {
-    const compiled = join(folder, `${name}.js`);
-    const path = existsSync(compiled) ? compiled : join(folder, `${name}.ts`);
-    const bench = (await import(pathToFileURL(path).href)) as Bench;
-    await bench.run(args);
-  }
+const folder = new URL('bench/', import.meta.url);
+const files = readdirSync(fileURLToPath(folder)).filter((name) => /^[a-z-]+\.[jt]s$/.test(name));
+
+const benches: (readonly [string, Bench])[] = [];
+for (const file of files) {
+  const bench = (await import(new URL(file, folder).href)) as Bench;
+  benches.push([file.replace(/\.[jt]s$/, ''), bench]);
 }
+
+/** A word for a number would be none of its kind, and measure nothing. */
+function demandNumbers(args: Readonly<Record<string, unknown>>): true {
+  const wrong = Object.keys(args).find((name) => Number.isNaN(args[name]));
+  if (wrong !== undefined) throw new Error(`--${wrong} is not a number.`);
+  return true;
+}
+
+const line = yargs(process.argv.slice(2)).scriptName('npm run bench --').version(false);
+for (const [name, { about, options, run }] of benches) {
+  line.command(name, about, options, run);
+}
+line.command('$0', 'All of them, one after the other', {}, async () => {
+  for (const [, { options, run }] of benches) await run(await yargs([]).options(options).parse());
+});
+await line.strict().check(demandNumbers).help().parse();

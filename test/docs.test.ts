@@ -106,3 +106,18 @@ void t.test(
     t.equal(await readFile(one, 'utf8'), 'a newer version');
   },
 );
+
+void t.test(
+  'each bench explains itself, and refuses what it does not know before it runs',
+  async (t) => {
+    const bench = (...args: readonly string[]) =>
+      run(process.execPath, [join(packageRoot, 'dist/scripts/bench.js'), ...args]);
+    t.match((await bench('--help')).stdout, /bench -- deid +De-identification beside gdcmanon/);
+    t.match((await bench('deid', '--help')).stdout, /--rounds .*default: 5/);
+    t.match(await bench('deid', '--round', '3'), { code: 1, stderr: /Unknown argument: round/ });
+    t.match(await bench('zip', '--entries', 'many'), {
+      code: 1,
+      stderr: /--entries is not a number/,
+    });
+  },
+);

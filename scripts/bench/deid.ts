@@ -1,8 +1,6 @@
 // De-identification beside gdcmanon, dcmodify and cp: 500 CT slices of 512 KB, and one multi-frame file of 1 GB. All in turn on
 // the same files, on a memory disk, so that the disk is not what is measured.
-//   npm run bench -- deid [--rounds 5] [--slices 500] [--megabytes 1024] [--only slices|large] [--against DIR]
-//   npm run bench -- deid --large 4095    one file of so many MB (a length has 32 bits) in a fresh worker thread alone, for its memory
-// `--against`: the folder of another build (`npx tsc -p . --outDir DIR`), whose rows stand beside ours.
+// `--large 4095`: a length has 32 bits, so that this is the largest.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,15 +9,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateKey } from 'openpgp';
+import type { InferredOptionTypes } from 'yargs';
 import { makeMultiFrame, makeSlices } from './support/images.ts';
 import { measureProgram, WarmProcess, type Usage } from './support/measure.ts';
 import type { WarmRequest } from './support/process-warm.ts';
 import {
   interleaved,
   isInstalled,
-  numberFrom,
   printTable,
-  textFrom,
   writeJson,
   type Contender,
   type Result,
@@ -33,16 +30,48 @@ interface Places {
   readonly against: string | undefined;
 }
 
-export async function run(args: readonly string[]): Promise<void> {
+export const about =
+  'De-identification beside gdcmanon, dcmodify and cp: CT slices, and one large multi-frame file';
+
+export const options = {
+  rounds: {
+    type: 'number',
+    default: 5,
+    requiresArg: true,
+    describe: 'How often each takes its turn',
+  },
+  slices: { type: 'number', default: 500, requiresArg: true, describe: 'CT slices of 512 KB' },
+  megabytes: {
+    type: 'number',
+    default: 1024,
+    requiresArg: true,
+    describe: 'Size of the large file',
+  },
+  only: {
+    type: 'string',
+    requiresArg: true,
+    choices: ['slices', 'large'],
+    describe: 'One of the two alone',
+  },
+  large: {
+    type: 'number',
+    default: 0,
+    requiresArg: true,
+    describe: 'Only one file of so many MB in a fresh worker thread, for its memory',
+  },
+  against: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Folder of another build (`npx tsc -p . --outDir DIR`), whose rows stand beside ours',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
-  const rounds = numberFrom(args, '--rounds', 5);
-  const alone = numberFrom(args, '--large', 0);
-  const count = numberFrom(args, '--slices', 500);
-  const large = numberFrom(args, '--megabytes', 1024);
-  const only = textFrom(args, '--only');
+  const { rounds, large: alone, slices: count, megabytes: large, only } = args;
   const key = await generateKey({ userIDs: [{ name: 'Bench' }], format: 'armored' });
-  const shared = { folder, recipients: [key.publicKey], against: textFrom(args, '--against') };
+  const shared = { folder, recipients: [key.publicKey], against: args.against };
   const facts: Record<string, readonly Result[]> = {};
   try {
     if (alone > 0) {

@@ -1,5 +1,4 @@
 // The encryption alone, over 1 GiB in pieces as the processing gives them, beside gpg.
-//   npm run bench -- encrypt [--rounds 5] [--megabytes 1024] [--against DIR]
 
 import { execFileSync } from 'node:child_process';
 import { createWriteStream, existsSync } from 'node:fs';
@@ -11,23 +10,38 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { generateKey } from 'openpgp';
+import type { InferredOptionTypes } from 'yargs';
 import type { SealRequest } from './support/seal-warm.ts';
 import { measureProgram, WarmProcess } from './support/measure.ts';
 import {
   interleaved,
   isInstalled,
-  numberFrom,
   printTable,
-  textFrom,
   writeJson,
   type Contender,
 } from './support/report.ts';
 
-export async function run(args: readonly string[]): Promise<void> {
+export const about = 'The encryption alone beside gpg';
+
+export const options = {
+  rounds: {
+    type: 'number',
+    default: 5,
+    requiresArg: true,
+    describe: 'How often each takes its turn',
+  },
+  megabytes: { type: 'number', default: 1024, requiresArg: true, describe: 'Size of the file' },
+  against: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Folder of another build (`npx tsc -p . --outDir DIR`), whose rows stand beside ours',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
-  const rounds = numberFrom(args, '--rounds', 5);
-  const megabytes = numberFrom(args, '--megabytes', 1024);
+  const { rounds, megabytes } = args;
   const key = await generateKey({ userIDs: [{ name: 'Bench' }], format: 'armored' });
   const source = join(folder, 'noise');
   await makeNoise(source, megabytes);
@@ -36,7 +50,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const contenders: Contender[] = [];
   const stops: (() => void)[] = [];
   try {
-    for (const [name, build] of buildsOf(textFrom(args, '--against'))) {
+    for (const [name, build] of buildsOf(args.against)) {
       const warm = new WarmProcess<SealRequest>(join(build, 'seal-warm.js'));
       stops.push(() => warm.stop());
       const ask = async (bytes: number) =>

@@ -1,7 +1,5 @@
 // Replication beside rclone, sftp and rsync: many small files and one large file to a local sshd (internal-sftp), over the
 // loopback and over a line of 40 ms there and back. All in turn on the same files, on a memory disk.
-//   npm run bench -- replicate [--rounds 3] [--files 10000] [--size 50000] [--megabytes 2048] [--rtt 0,40] [--rows small,large,idle]
-//   [--clients clubhouse,clubhouse-size,clubhouse-pair,rclone,sftp,rsync] [--unchanged 100000]
 
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -9,14 +7,13 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { InferredOptionTypes } from 'yargs';
 import { measureProgram, WarmProcess, type Usage } from './support/measure.ts';
 import type { ReplicateRequest } from './support/replicate-warm.ts';
 import {
   interleaved,
   isInstalled,
-  numberFrom,
   spreadOf,
-  textFrom,
   writeJson,
   type Contender,
   type Result,
@@ -47,17 +44,59 @@ interface Pair {
   close(): Promise<void>;
 }
 
-export async function run(args: readonly string[]): Promise<void> {
+export const about =
+  'Replication beside rclone, sftp and rsync: many small files and one large, near and far';
+
+export const options = {
+  rounds: {
+    type: 'number',
+    default: 3,
+    requiresArg: true,
+    describe: 'How often each takes its turn',
+  },
+  files: { type: 'number', default: 10000, requiresArg: true, describe: 'Small files' },
+  size: { type: 'number', default: 50000, requiresArg: true, describe: 'Bytes of a small file' },
+  megabytes: {
+    type: 'number',
+    default: 2048,
+    requiresArg: true,
+    describe: 'Size of the large file',
+  },
+  rtt: {
+    type: 'string',
+    default: '0,40',
+    requiresArg: true,
+    describe: 'Milliseconds there and back',
+  },
+  rows: {
+    type: 'string',
+    default: 'small,large,idle',
+    requiresArg: true,
+    describe: 'What to measure',
+  },
+  clients: {
+    type: 'string',
+    default: 'clubhouse,clubhouse-size,clubhouse-pair,rclone,sftp,rsync',
+    requiresArg: true,
+    describe: 'Who takes part',
+  },
+  unchanged: {
+    type: 'number',
+    default: 100000,
+    requiresArg: true,
+    describe: 'Files of the pass that finds nothing to do (row idle)',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
-  const list = (flag: string, otherwise: string): readonly string[] =>
-    (textFrom(args, flag) ?? otherwise).split(',');
-  const rounds = numberFrom(args, '--rounds', 3);
-  const rows = list('--rows', 'small,large,idle');
-  const clients = list('--clients', 'clubhouse,clubhouse-size,clubhouse-pair,rclone,sftp,rsync');
+  const { rounds } = args;
+  const rows = args.rows.split(',');
+  const clients = args.clients.split(',');
   const sizes = {
-    small: [numberFrom(args, '--files', 10_000), numberFrom(args, '--size', 50_000)],
-    large: [1, numberFrom(args, '--megabytes', 2048) * 2 ** 20],
+    small: [args.files, args.size],
+    large: [1, args.megabytes * 2 ** 20],
   } as const;
   const facts: Record<string, readonly Result[]> = {};
   try {
@@ -65,7 +104,7 @@ export async function run(args: readonly string[]): Promise<void> {
     for (const kind of ['small', 'large'] as const) {
       if (!rows.includes(kind)) continue;
       const [files, bytes] = sizes[kind];
-      for (const rtt of list('--rtt', '0,40').map(Number)) {
+      for (const rtt of args.rtt.split(',').map(Number)) {
         const results = await measure({ folder, keyFile, clients, rounds, files, bytes, rtt });
         const title = `${files} × ${bytes} bytes, ${rtt} ms round trip, ${rounds} rounds`;
         facts[`${kind}-${rtt}ms`] = results;
@@ -73,7 +112,7 @@ export async function run(args: readonly string[]): Promise<void> {
       }
     }
     if (rows.includes('idle')) {
-      facts['unchanged'] = await measureIdle(folder, numberFrom(args, '--unchanged', 100_000));
+      facts['unchanged'] = await measureIdle(folder, args.unchanged);
     }
     writeJson('replicate', { rounds, ...facts });
   } finally {

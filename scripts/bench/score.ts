@@ -1,15 +1,27 @@
 // What the de-identification gets right, counted as the MIDI-B challenge counts it: on the public files of ../shared/corpus where
 // they are, and on made-up ones. Taking out what research needs counts as much as leaving in what it must not have.
-//   npm run bench -- score [--wrong 20]
 
+import type { InferredOptionTypes } from 'yargs';
 import { corpusFiles } from '../../test/core/dicom/corpus.ts';
 import { percent, scoreOf } from '../../test/support/scored.ts';
-import { numberFrom, writeJson } from './support/report.ts';
+import { writeJson } from './support/report.ts';
 
 const profiles = ['basic', 'research-ct-mr'] as const;
 
-export async function run(args: readonly string[]): Promise<void> {
-  const shown = numberFrom(args, '--wrong', 0);
+export const about =
+  'What the de-identification gets right, counted as the MIDI-B challenge counts it';
+
+export const options = {
+  wrong: {
+    type: 'number',
+    default: 0,
+    requiresArg: true,
+    describe: 'Show so many of each kind that are not right',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
+  const shown = args.wrong;
   const files = corpusFiles().filter(({ expected }) => expected === 'deid');
   const facts: Record<string, unknown> = {};
   for (const profile of profiles) {

@@ -1,7 +1,5 @@
 // The SFTP server beside OpenSSH's sshd: the same client program, the same files, both servers in turn, round by round. Ours
 // is the real `serve` process with intake, rights, audit and durable CLOSE.
-//   npm run bench -- sftp [--rows upload,small,…,busy,memory] [--rounds 5] [--size 1024] [--files 2000] [--media memory,disk]
-//                         [--disk DIR] [--places own,gpg]
 // On a memory disk what is measured is the servers; on a real one sshd gets `put -f`, since ours answers CLOSE after fsync.
 // A quick look: --rounds 1 --size 100 --files 200 --media memory --places own --rows upload,small
 
@@ -10,6 +8,7 @@ import { existsSync, openSync, writeSync, closeSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { InferredOptionTypes } from 'yargs';
 import { measureBusy } from './support/sftp-busy.ts';
 import { measureMemory, type Memory } from './support/sftp-memory.ts';
 import { emptyPlace, freshPlace, rows, type Material, type Row } from './support/sftp-rows.ts';
@@ -20,16 +19,52 @@ import {
   type Target,
 } from './support/sftp-servers.ts';
 import { say } from './support/measure.ts';
-import { isInstalled, numberFrom, textFrom, writeJson } from './support/report.ts';
+import { isInstalled, writeJson } from './support/report.ts';
 import { printRow, tableHead, type Measured, type Once } from './support/sftp-report.ts';
 
-export async function run(args: readonly string[]): Promise<void> {
+export const about = 'The SFTP server beside OpenSSH sshd, with the same client program';
+
+export const options = {
+  rows: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'What to measure: upload,small,…,busy,memory; else all',
+  },
+  rounds: {
+    type: 'number',
+    default: 5,
+    requiresArg: true,
+    describe: 'How often each takes its turn',
+  },
+  size: { type: 'number', default: 1024, requiresArg: true, describe: 'MB of the large file' },
+  files: { type: 'number', default: 2000, requiresArg: true, describe: 'Small files' },
+  logins: { type: 'number', default: 100, requiresArg: true, describe: 'Logins' },
+  media: {
+    type: 'string',
+    default: 'memory,disk',
+    requiresArg: true,
+    describe: 'Where the files are',
+  },
+  disk: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Folder on the disk; else that for temporary files',
+  },
+  places: {
+    type: 'string',
+    default: 'own,gpg',
+    requiresArg: true,
+    describe: 'Which of the folders',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
   if (!isInstalled('/usr/sbin/sshd', 'openssh-server')) return;
-  const rounds = numberFrom(args, '--rounds', 5);
-  const wanted = textFrom(args, '--rows')?.split(',');
+  const { rounds } = args;
+  const wanted = args.rows?.split(',');
   const isWanted = (name: string): boolean => wanted === undefined || wanted.includes(name);
-  const media = (textFrom(args, '--media') ?? 'memory,disk').split(',');
-  const places = (textFrom(args, '--places') ?? 'own,gpg').split(',') as ('own' | 'gpg')[];
+  const media = args.media.split(',');
+  const places = args.places.split(',') as ('own' | 'gpg')[];
   const memoryFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const measured: Measured[] = [];
   let memory: Memory | undefined;
@@ -39,7 +74,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const keyFile = makeClientKey(source);
     for (const medium of media) {
       const onDisk = medium === 'disk';
-      const base = onDisk ? (textFrom(args, '--disk') ?? tmpdir()) : memoryFolder;
+      const base = onDisk ? (args.disk ?? tmpdir()) : memoryFolder;
       const folder = await mkdtemp(join(base, 'clubhouse-bench-'));
       try {
         const plan = { rows: rows.filter(({ name }) => isWanted(name)), places, rounds, medium };
@@ -130,9 +165,11 @@ async function once(
   return { wallSeconds, cpuSeconds };
 }
 
-async function makeMaterial(folder: string, args: readonly string[]): Promise<Material> {
-  const bigMb = numberFrom(args, '--size', 1024);
-  const smallFiles = numberFrom(args, '--files', 2000);
+async function makeMaterial(
+  folder: string,
+  args: InferredOptionTypes<typeof options>,
+): Promise<Material> {
+  const { size: bigMb, files: smallFiles, logins } = args;
   const big = join(folder, 'big.bin');
   writeNoise(big, bigMb);
   const quarter = join(folder, 'quarter.bin');
@@ -142,7 +179,6 @@ async function makeMaterial(folder: string, args: readonly string[]): Promise<Ma
   const noise = randomFillSync(Buffer.alloc(100_000));
   for (let n = 0; n < smallFiles; n += 1) await writeFile(join(small, `IM${n}.dat`), noise);
   const quarters = [quarter, quarter, quarter, quarter];
-  const logins = numberFrom(args, '--logins', 100);
   return { folder, big, bigMb, small, smallFiles, quarters, logins, isDurable: false };
 }
 

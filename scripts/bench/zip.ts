@@ -1,6 +1,5 @@
 // A zip of CT slices, and one of very many small images, through the processing, beside plain `unzip` and `zip`, which is the
 // least that a new zip costs. The encryption is left out: it is the same for every file (bench encrypt).
-//   npm run bench -- zip [--rounds 3] [--slices 2000] [--entries 100000] [--patients 2000] [--names code|scrub|keep] [--only slices|small]
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -8,6 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { InferredOptionTypes } from 'yargs';
 import { ctSlice } from '../../test/support/dicom.ts';
 import { makeSlices } from './support/images.ts';
 import { measureProgram, WarmProcess } from './support/measure.ts';
@@ -15,9 +15,7 @@ import type { WarmRequest } from './support/process-warm.ts';
 import {
   interleaved,
   isInstalled,
-  numberFrom,
   printTable,
-  textFrom,
   writeJson,
   type Contender,
   type Result,
@@ -25,13 +23,42 @@ import {
 
 const floor = 'unzip and zip';
 
-export async function run(args: readonly string[]): Promise<void> {
+export const about = 'A zip of CT slices and one of very many small images, beside unzip and zip';
+
+export const options = {
+  rounds: {
+    type: 'number',
+    default: 3,
+    requiresArg: true,
+    describe: 'How often each takes its turn',
+  },
+  slices: { type: 'number', default: 2000, requiresArg: true, describe: 'CT slices of 512 KB' },
+  entries: { type: 'number', default: 100000, requiresArg: true, describe: 'Small images' },
+  patients: {
+    type: 'number',
+    default: 2000,
+    requiresArg: true,
+    describe: 'Whom the small images are of',
+  },
+  names: {
+    type: 'string',
+    default: 'code',
+    requiresArg: true,
+    choices: ['code', 'scrub', 'keep'],
+    describe: 'As in a profile',
+  },
+  only: {
+    type: 'string',
+    requiresArg: true,
+    choices: ['slices', 'small'],
+    describe: 'One of the two alone',
+  },
+} as const;
+
+export async function run(args: InferredOptionTypes<typeof options>): Promise<void> {
   if (!isInstalled('zip', 'zip') || !isInstalled('unzip', 'unzip')) return;
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-  const rounds = numberFrom(args, '--rounds', 3);
-  const patients = numberFrom(args, '--patients', 2000);
-  const names = textFrom(args, '--names') ?? 'code';
-  const only = textFrom(args, '--only');
+  const { rounds, slices, entries: small, patients, names, only } = args;
   const facts: Record<string, readonly Result[]> = {};
   const measured = async (
     kind: 'slices' | 'small',
@@ -52,9 +79,7 @@ export async function run(args: readonly string[]): Promise<void> {
       await rm(folder, { recursive: true, force: true });
     }
   };
-  const slices = numberFrom(args, '--slices', 2000);
   await measured('slices', slices, async (folder) => makeSlices(folder, slices));
-  const small = numberFrom(args, '--entries', 100_000);
   await measured('small', small, async (folder) => makeSmall(folder, small, patients));
   writeJson('zip', { rounds, names, patients, ...facts });
 }

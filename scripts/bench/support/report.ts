@@ -108,12 +108,3 @@ export function isInstalled(program: string, from: string): boolean {
 }
 
 /** `--rounds 7` → 7. */
-export function numberFrom(args: readonly string[], flag: string, otherwise: number): number {
-  const at = args.indexOf(flag);
-  return at < 0 ? otherwise : Number(args[at + 1]);
-}
-
-export function textFrom(args: readonly string[], flag: string): string | undefined {
-  const at = args.indexOf(flag);
-  return at < 0 ? undefined : args[at + 1];
-}
