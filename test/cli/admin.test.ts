@@ -240,6 +240,14 @@ await t.test('a preview shows a file before and after, and leaves nothing behind
     preview?.rows.find(({ tag }) => tag === '(0008,1140)[1] > (0008,1155)'),
     { change: 'changed', after: /^2\.25\./, action: 'hash-uid' },
   );
+  const text = join(home, 'note.txt');
+  await writeFile(text, 'no image');
+  const two = await clubhouse(['profile', 'preview', file, text]);
+  t.match(
+    two.out,
+    new RegExp(`^${file}: .*\\n(.*\\n)*${text}: would be held: other-file`, 'm'),
+    'each file',
+  );
   t.strictSame(await readdir(join(home, 'data/spool/scratch')), []);
 });
 

@@ -50,6 +50,9 @@ export const leavesItems: ReadonlySet<ActionKind> = new Set([
   'shift-date',
 ]);
 
+/** Takes the value away or the file out of the way, so that it is safe for what nobody knows. */
+export const mayTakeAway = ({ kind }: Action): boolean => kind === 'remove' || kind === 'hold';
+
 /** VRs whose value a person may have typed as free text (PS3.5 §6.2). */
 export const freeText: ReadonlySet<VR> = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UR', 'UT']);
 /** VRs of characters with a narrow repertoire. */

@@ -4,13 +4,13 @@
 
 import { isPrivate, type DataSet, type Tag, type VR } from '../dicom/dataset.ts';
 import { lookup } from '../dicom/dictionary.ts';
-import { misfit, temporal, type Action } from './action.ts';
+import { mayTakeAway, misfit, temporal, type Action } from './action.ts';
 import { holds } from './condition.ts';
 import type { Option } from './options.ts';
 import { safePrivateVR } from './private-blocks.ts';
 import type { Profile } from './profile.ts';
 import { isReserved, type ProfileRule } from './profile-rules.ts';
-import { selects, type Place } from './selector.ts';
+import { exactTag, selects, type Place } from './selector.ts';
 import { actionOfRow, tableRow } from './table-action.ts';
 import { remarkAction } from './unlisted-remarks.ts';
 import { takenFor } from './vr-fit.ts';
@@ -102,7 +102,7 @@ function decider(
   const known = new Map<string, Map<Tag, Map<VR, Decision>>>();
   const fresh = (place: Place): Decision => {
     for (const rule of rules) {
-      if (!selects(rule.selector, place) || !isApplicable(rule, place)) continue;
+      if (!selects(rule.selector, place) || !isApplicable(rule, place, options)) continue;
       return { action: rule.action, by: 'rule', origin: rule.origin };
     }
     return byStandard(place, options, (tag) => decide({ ...place, tag, vr: 'OW' }));
@@ -124,15 +124,26 @@ function decider(
   return decide;
 }
 
-/** Broad rules (by VR, group, creator) do not reach what only a rule by its very tag may change. */
-function isApplicable(rule: ProfileRule, place: Place): boolean {
+/**
+ * Broad rules (by VR, group, creator) do not reach what only a rule by its very tag may change. Nor do they bring back what
+ * nobody knows: unknown attributes, and private ones whose creator no rule and no list of safe ones names.
+ */
+function isApplicable(rule: ProfileRule, place: Place, options: ReadonlySet<Option>): boolean {
   const { selector, action } = rule;
-  const exact =
-    selector.kind === 'path' ||
-    (selector.kind === 'tag' && selector.pattern.mask >>> 0 === 0xffffffff);
-  if (exact) return true;
+  if (exactTag(selector) !== undefined) return true;
+  const isKnown =
+    selector.kind === 'private' ||
+    lookup(place.tag) !== undefined ||
+    safeVR(place, options) !== undefined;
+  if (!isKnown && !mayTakeAway(action)) return false;
   return !isReserved(place.tag) && misfit(action, place.vr) === undefined;
 }
+
+/** The VR of a private attribute that the standard's list of safe ones names, where the profile goes by that list. */
+const safeVR = ({ creator, tag }: Place, options: ReadonlySet<Option>): VR | undefined =>
+  options.has('retain-safe-private') && creator !== undefined
+    ? safePrivateVR(creator, tag)
+    : undefined;
 
 function byStandard(
   place: Place,
@@ -140,10 +151,7 @@ function byStandard(
   decideOther: (tag: Tag) => Decision,
 ): Decision {
   if (isPrivate(place.tag)) {
-    const listed =
-      options.has('retain-safe-private') && place.creator !== undefined
-        ? safePrivateVR(place.creator, place.tag)
-        : undefined;
+    const listed = safeVR(place, options);
     if (listed !== undefined) return kept(place.vr, [listed], 'table', 'PS3.15 E.3.10-1');
     return { action: remove, by: 'table', origin: 'PS3.15 E.1-1, private attributes' };
   }

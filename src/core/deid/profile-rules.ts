@@ -2,14 +2,16 @@
 // can be known without a file: unknown names, actions that do not fit the VR, rules that can never fire.
 
 import type { VR } from '../dicom/dataset.ts';
-import { lookup } from '../dicom/dictionary.ts';
-import { misfit, type Action } from './action.ts';
+import { entries, isForbiddenGroup, lookup } from '../dicom/dictionary.ts';
+import { isVR } from '../dicom/element-header.ts';
+import { mayTakeAway, misfit, type Action } from './action.ts';
 import { parseCondition, type Condition } from './condition.ts';
 import { encodeText } from './encode-value.ts';
 import { profileError, type RuleSource } from './profile-source.ts';
 import {
   allTags,
   covers,
+  exactTag,
   formatSelector,
   isKnownPattern,
   parseGroup,
@@ -53,7 +55,7 @@ export function compileRule(rule: RuleSource): Omit<ProfileRule, 'origin'> | str
   const when = rule.when === undefined ? [] : parseCondition(rule.when);
   if (typeof when === 'string') return when;
   const clash = reserved.find(
-    ({ tag, may }) => exactTag(selector) === tag && !may.includes(action.kind),
+    ({ tag, may }) => reaches(selector, tag) && !may.includes(action.kind),
   );
   if (clash !== undefined) {
     return `${formatSelector(selector)} cannot be given to "${action.kind}": ${clash.why}`;
@@ -61,9 +63,11 @@ export function compileRule(rule: RuleSource): Omit<ProfileRule, 'origin'> | str
   return { selector, action, when };
 }
 
-function exactTag(selector: Selector): number | undefined {
-  if (selector.kind !== 'tag' || selector.pattern.mask !== 0xffffffff) return undefined;
-  return selector.pattern.tag;
+/** Is it this very attribute that a rule is about, where it is Clubhouse's own? In an item that is the character set alone. */
+function reaches(selector: Selector, tag: number): boolean {
+  if (exactTag(selector) !== tag) return false;
+  if (selector.kind !== 'path' || tag === 0x00080005) return true;
+  return selector.anywhere || selector.steps.length === 1;
 }
 
 function compileSelector(rule: RuleSource): Selector | string {
@@ -75,9 +79,7 @@ function compileSelector(rule: RuleSource): Selector | string {
   }
   if (rule.creator !== undefined) return privateSelector(rule.creator, rule);
   if (rule.vr !== undefined) {
-    return /^[A-Z]{2}$/.test(rule.vr)
-      ? { kind: 'vr', vr: rule.vr as VR }
-      : `"${rule.vr}" is not a VR`;
+    return isVR(rule.vr) ? { kind: 'vr', vr: rule.vr } : `"${rule.vr}" is not a VR`;
   }
   if (rule.path !== undefined) return pathSelector(rule.path);
   const text = rule.tag ?? rule.keyword ?? rule.group ?? '';
@@ -96,6 +98,9 @@ function knownSelector(pattern: TagPattern, text: string, careful: boolean): Sel
   if (pattern.tag >>> 16 === 0x0002 && pattern.mask >>> 16 === 0xffff) {
     return `${text} belongs to the file meta information, which Clubhouse writes anew`;
   }
+  if (pattern.mask >>> 16 === 0xffff && isForbiddenGroup(pattern.tag)) {
+    return `${text} stands in no dataset`;
+  }
   if (!isKnownPattern(pattern) && !careful) {
     return (pattern.tag >>> 16) & 1
       ? `${text} is private; name its creator too: { creator: "…", tag: "(0029,xx10)", … }`
@@ -104,7 +109,12 @@ function knownSelector(pattern: TagPattern, text: string, careful: boolean): Sel
   return { kind: 'tag', pattern };
 }
 
-function privateSelector(creator: string, rule: RuleSource): Selector | string {
+function privateSelector(written: string, rule: RuleSource): Selector | string {
+  // blanks around it are padding, in a file too
+  const creator = written.trim();
+  if (creator === '' || creator.length > 64 || creator.includes('\\')) {
+    return `"${written}" cannot be a private creator (VR LO, one value of up to 64 characters)`;
+  }
   if (rule.keyword ?? rule.group ?? rule.vr ?? rule.path) {
     return 'a creator goes with a tag like "(0029,xx10)", or alone';
   }
@@ -149,13 +159,29 @@ function compileAction(rule: RuleSource, selector: Selector): Action | string {
         ? { kind: 'dummy' }
         : { kind: 'replace', value: rule.value };
   const vr = vrOf(selector);
-  if (vr === undefined) return action;
+  if (vr === undefined) {
+    return fitsNothing(selector, action)
+      ? `this rule for ${formatSelector(selector)} can never fire: it selects nothing that can be given to "${rule.action}"`
+      : action;
+  }
   const wrong = misfit(action, vr);
   if (wrong !== undefined) return `${formatSelector(selector)}: ${wrong}`;
   if (action.kind === 'replace' && encodeText(vr, action.value, false) === undefined) {
     return `the value does not fit VR ${vr} (PS3.5 section 6.2; replacements are ASCII)`;
   }
   return action;
+}
+
+/** Of a group or a range of tags: does the action fit none of the standard's attributes in it? What is unknown may go or hold. */
+function fitsNothing(selector: Selector, action: Action): boolean {
+  if (selector.kind !== 'tag' || mayTakeAway(action)) return false;
+  const { tag, mask } = selector.pattern;
+  return !entries().some(
+    (entry) =>
+      ((entry.tag ^ tag) & entry.mask & mask) === 0 &&
+      !isReserved(entry.tag) &&
+      entry.vrs.some((vr) => misfit(action, vr) === undefined),
+  );
 }
 
 /** The VR that a selector is about, where it is one. */
@@ -181,12 +207,7 @@ export function refuseDeadRules(
   lineOf: (index: number) => number,
 ): void {
   for (const [index, rule] of rules.entries()) {
-    const by = rules.findIndex(
-      (later, at) =>
-        at > index &&
-        covers(later.selector, rule.selector) &&
-        (later.when.length === 0 || JSON.stringify(later.when) === JSON.stringify(rule.when)),
-    );
+    const by = rules.findIndex((later, at) => at > index && overrules(later, rule));
     if (by === -1) continue;
     throw profileError(
       name,
@@ -195,3 +216,23 @@ export function refuseDeadRules(
     );
   }
 }
+
+function overrules(later: ProfileRule, rule: ProfileRule): boolean {
+  if (!covers(later.selector, rule.selector)) return false;
+  const own = new Set(rule.when.map((test) => JSON.stringify(test)));
+  if (!later.when.every((test) => own.has(JSON.stringify(test)))) return false;
+  if (exactTag(later.selector) !== undefined) return true;
+  // a broad rule passes over what its action does not fit, and over what is Clubhouse's own
+  const tag = exactTag(rule.selector);
+  if (tag !== undefined) {
+    const vrs = lookup(tag)?.vrs ?? [];
+    return !isReserved(tag) && vrs.every((vr) => misfit(later.action, vr) === undefined);
+  }
+  if (rule.selector.kind === 'private' && later.selector.kind !== 'private') {
+    return mayTakeAway(later.action);
+  }
+  return rule.selector.kind === 'vr' || fitsAny(later.action);
+}
+
+const fitsAny = ({ kind }: Action): boolean =>
+  ['remove', 'empty', 'dummy', 'keep', 'hold'].includes(kind);

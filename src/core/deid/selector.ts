@@ -54,14 +54,24 @@ export function selects(selector: Selector, place: Place): boolean {
 const within = (inner: TagPattern, outer: TagPattern): boolean =>
   (inner.mask & outer.mask) >>> 0 === outer.mask && patternMatches(outer, inner.tag);
 
-/** Does `outer` select everything that `inner` selects? */
+/** The one attribute that a selector names, at the top level or below; undefined for a broad one and for private ones. */
+export function exactTag(selector: Selector): Tag | undefined {
+  if (selector.kind !== 'tag' && selector.kind !== 'path') return undefined;
+  const pattern = selector.kind === 'tag' ? selector.pattern : selector.steps.at(-1);
+  return pattern?.mask === 0xffffffff ? pattern.tag : undefined;
+}
+
+/** Does `outer` select everything that `inner` selects, if attributes have the VR that the standard gives them? */
 export function covers(outer: Selector, inner: Selector): boolean {
   if (outer.kind === 'tag') {
     if (inner.kind === 'vr') return outer.pattern.mask === 0;
     const pattern = inner.kind === 'path' ? inner.steps.at(-1) : inner.pattern;
     return pattern !== undefined && within(pattern, outer.pattern);
   }
-  if (outer.kind === 'vr') return inner.kind === 'vr' && inner.vr === outer.vr;
+  if (outer.kind === 'vr') {
+    const vrs = inner.kind === 'vr' ? [inner.vr] : (lookup(exactTag(inner) ?? 0)?.vrs ?? []);
+    return vrs.length === 1 && vrs[0] === outer.vr;
+  }
   if (outer.kind === 'private') {
     return (
       inner.kind === 'private' &&

@@ -50,6 +50,9 @@ export function lookup(tag: Tag): DictionaryEntry | undefined {
   return patterns.find((pattern) => (tag & pattern.mask) >>> 0 === pattern.tag);
 }
 
+/** Every attribute of the standard. */
+export const entries = (): readonly DictionaryEntry[] => [...exact.values(), ...patterns];
+
 /** Does the standard say that the attribute is a person's name? */
 export const isPersonName = (tag: Tag): boolean => personNames.has(tag);
 

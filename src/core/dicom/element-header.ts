@@ -30,6 +30,8 @@ for (const vr of [...shortForm, ...longForm]) {
 }
 
 const shorts: ReadonlySet<VR> = new Set(shortForm);
+const all: ReadonlySet<string> = new Set([...shortForm, ...longForm]);
+export const isVR = (text: string): text is VR => all.has(text);
 export const isShortForm = (vr: VR): boolean => shorts.has(vr);
 
 export interface ElementHeader {

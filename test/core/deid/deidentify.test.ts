@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { confidentialityTable } from '../../../src/core/deid/confidentiality-table.ts';
+import { allOptions, type Option } from '../../../src/core/deid/options.ts';
 import { findElement, firstValue, valuesOf } from '../../../src/core/deid/reading.ts';
 import { preview } from '../../../src/core/deid/preview.ts';
 import type { DataSet, Element, SequenceElement } from '../../../src/core/dicom/dataset.ts';
@@ -348,6 +349,64 @@ void t.test('a rule by path reaches only what stands there', async (t) => {
   const item = itemAt(dataset, 0x00400275);
   t.equal(get(item, 'RequestedProcedureDescription'), 'inside');
   t.notOk(has(item, 'ScheduledProcedureStepDescription'));
+});
+
+void t.test('a broad rule does not bring back what nobody knows, but may hold it', async (t) => {
+  const file = ctSlice({
+    extra: [el(0x00109999, 'LO', 'unknown'), el(0x00190010, 'LO', 'GEMS_ACQU_01')].concat(
+      el(0x00191023, 'DS', '1.5'),
+      el(0x00191099, 'LO', 'unsafe'),
+    ),
+  });
+  const broad = ['{ vr: LO, action: keep }', '{ group: "0010", action: keep }'];
+  for (const rule of [...broad, '{ tag: "(xxxx,xxxx)", action: keep }']) {
+    const { dataset } = await clean(file, `rules: [${rule}]`);
+    t.equal(findElement(dataset, 0x00109999), undefined, rule);
+    t.notOk(
+      dataset.elements.some(({ tag }) => (tag >>> 16) & 1),
+      `${rule}, private`,
+    );
+  }
+  const safe = 'options: [retain-safe-private]\nrules: [{ vr: DS, action: empty }]';
+  t.equal(firstValue((await clean(file, safe)).dataset, 0x00191023), '', 'a safe one is known');
+  const hold = 'rules: [{ group: "0019", action: hold }]';
+  t.match((await clean(file, hold)).hold, { reason: 'rule', tag: 0x00191023 });
+});
+
+void t.test('the marks name each option by its code of PS3.16 CID 7050', async (t) => {
+  const codes: Record<Option, string> = {
+    'clean-graphics': '113103 Clean Graphics Option',
+    'clean-structured-content': '113104 Clean Structured Content Option',
+    'clean-descriptors': '113105 Clean Descriptors Option',
+    'retain-longitudinal-full-dates':
+      '113106 Retain Longitudinal Temporal Information Full Dates Option',
+    'retain-longitudinal-modified-dates':
+      '113107 Retain Longitudinal Temporal Information Modified Dates Option',
+    'retain-patient-characteristics': '113108 Retain Patient Characteristics Option',
+    'retain-device-identity': '113109 Retain Device Identity Option',
+    'retain-uids': '113110 Retain UIDs Option',
+    'retain-safe-private': '113111 Retain Safe Private Option',
+    'retain-institution-identity': '113112 Retain Institution Identity Option',
+  };
+  const full = 'retain-longitudinal-full-dates';
+  const modified = 'retain-longitudinal-modified-dates';
+  for (const [not, dates] of [
+    [full, 'MODIFIED'],
+    [modified, 'UNMODIFIED'],
+  ]) {
+    const options = allOptions.filter((option) => option !== not);
+    const { dataset } = await clean(ctSlice(), `options: [${options.join(', ')}]`);
+    const marked = itemsAt(dataset, 0x00120064).map(
+      (item) => `${get(item, 'CodeValue')} ${get(item, 'CodeMeaning')}`,
+    );
+    const want = options.map((option) => codes[option]);
+    t.same(
+      marked.sort(),
+      ['113100 Basic Application Confidentiality Profile', ...want].sort(),
+      `all but ${not}`,
+    );
+    t.equal(get(dataset, 'LongitudinalTemporalInformationModified'), dates);
+  }
 });
 
 void t.test('a rule with hold holds the file where the attribute has a value', async (t) => {

@@ -251,6 +251,66 @@ const mistakes: readonly { name: string; yaml: string; line: number; says: RegEx
     says: /never hold/,
   },
   {
+    name: 'a rule under one for its VR',
+    yaml: 'rules:\n  - { tag: PatientName, action: keep }\n  - { vr: PN, action: empty }\n',
+    line: 2,
+    says: /never fire, line 3/,
+  },
+  {
+    name: 'a rule under one that asks less',
+    yaml: 'rules:\n  - { tag: PatientAge, action: keep, when: "Modality = CT and PatientSex exists" }\n  - { tag: PatientAge, action: remove, when: "Modality = CT" }\n',
+    line: 2,
+    says: /never fire, line 3/,
+  },
+  {
+    name: 'an action that fits nothing of a group',
+    yaml: rule('{ group: "60xx", action: hash-uid }'),
+    line: 3,
+    says: /never fire: it selects nothing/,
+  },
+  {
+    name: 'a group that the standard does not have',
+    yaml: rule('{ group: "000C", action: keep }'),
+    line: 3,
+    says: /never fire: it selects nothing/,
+  },
+  {
+    name: 'a group that no dataset has',
+    yaml: rule('{ group: "0000", action: remove }'),
+    line: 3,
+    says: /no dataset/,
+  },
+  {
+    name: 'a VR that is none',
+    yaml: rule('{ vr: ZZ, action: remove }'),
+    line: 3,
+    says: /not a VR/,
+  },
+  {
+    name: 'a creator that no file can have',
+    yaml: rule(`{ creator: ${'A'.repeat(65)}, action: keep }`),
+    line: 3,
+    says: /private creator/,
+  },
+  {
+    name: 'our own marks, by path',
+    yaml: rule('{ path: "*/DeidentificationMethod", action: keep }'),
+    line: 3,
+    says: /Clubhouse writes it/,
+  },
+  {
+    name: 'the instance UID, by path',
+    yaml: rule('{ path: SOPInstanceUID, action: remove }'),
+    line: 3,
+    says: /not DICOM/,
+  },
+  {
+    name: 'the character set of an item',
+    yaml: rule('{ path: ContentSequence/SpecificCharacterSet, action: remove }'),
+    line: 3,
+    says: /character set/,
+  },
+  {
     name: 'a private rule under its whole creator',
     yaml: 'rules:\n  - { creator: ACME, tag: "(0029,xx10)", action: keep }\n  - { creator: ACME, action: remove }\n',
     line: 2,
@@ -273,6 +333,22 @@ for (const { name, yaml, line, says } of mistakes) {
 }
 
 const passes: readonly { name: string; yaml: string }[] = [
+  {
+    name: 'what a broad rule after it does not fit',
+    yaml: 'rules: [{ tag: StudyDescription, action: keep }, { group: "0008", action: shift-date }]',
+  },
+  {
+    name: 'what a broad rule after it does not reach',
+    yaml: 'rules: [{ tag: SOPInstanceUID, action: keep }, { group: "0008", action: remove }]',
+  },
+  {
+    name: 'a private rule under one for a group, which does not reach it',
+    yaml: 'rules: [{ creator: ACME, tag: "(0029,xx10)", action: keep }, { tag: "(xxxx,xxxx)", action: keep }]',
+  },
+  {
+    name: 'the instance UID of what a sequence refers to',
+    yaml: 'rules: [{ path: ContentSequence/SOPInstanceUID, action: remove }]',
+  },
   {
     name: 'a sequence that its own rule keeps',
     yaml: 'rules: [{ tag: RequestAttributesSequence, action: keep }, { path: RequestAttributesSequence/ScheduledProcedureStepID, action: keep }]',
