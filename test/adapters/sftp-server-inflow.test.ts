@@ -15,10 +15,10 @@ import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
 import {
   mayHold,
-  padFromStore,
   takeInflow,
   wholePacketBytes,
 } from '../../src/adapters/sftp-server/ssh2-private.ts';
+import { reusePackets } from '../../src/adapters/ssh2-packets.ts';
 import { createPurse, createWindow, windowLimits } from '../../src/adapters/sftp-server/window.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
 import { makeKey, startServer } from '../support/sftp-server.ts';
@@ -87,7 +87,7 @@ void t.test('ssh2 still has the fields by which a channel is read without it', a
   const ended = new Promise((resolve) => serverChannel.once('end', resolve));
   inflow?.finish();
   await ended;
-  t.ok(padFromStore(connection), 'the padding of packets');
+  t.ok(reusePackets(connection, { bytesWritten: 0, writableLength: 0 }), 'packets');
   t.notOk(mayHold(connection, new ArrayBuffer(1)), 'nothing is held between packets');
   const two = Buffer.concat([packetOf(32), packetOf(48)]);
   t.equal(wholePacketBytes(connection, two), two.length);
@@ -110,7 +110,7 @@ void t.test('where ssh2 is not as we know it, its own ways are taken', async (t)
     undefined,
   );
   const nobody = { _protocol: {} } as unknown as Connection;
-  t.notOk(padFromStore(nobody));
+  t.notOk(reusePackets(nobody, { bytesWritten: 0, writableLength: 0 }));
   t.ok(mayHold(nobody, new ArrayBuffer(1)), 'then it may hold everything');
   t.equal(wholePacketBytes(nobody, Buffer.alloc(9)), 9, 'and gets everything');
 });

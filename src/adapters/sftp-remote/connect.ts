@@ -11,7 +11,7 @@ import ssh2, {
 import { AppError } from '../../core/errors.ts';
 import { fingerprintOfBlob } from '../../core/sshsig.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
-import { reusePackets } from './ssh2-private.ts';
+import { reusePackets } from '../ssh2-packets.ts';
 
 const { Client } = ssh2;
 
@@ -118,6 +118,8 @@ async function attempt(
     client.on('error', () => stop());
     client.on('close', () => signal.removeEventListener('abort', stop));
     reusePackets(client, socket);
+    // ssh2 begins anew with each exchange of keys.
+    client.on('handshake', () => reusePackets(client, socket));
     return {
       kind: 'connected',
       connection: {

@@ -10,6 +10,7 @@ import type { Accounts, Ended, Principal, RefusalKind } from '../../flow/ports/a
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
+import { reusePackets } from '../ssh2-packets.ts';
 import { createAuthenticator, type Authenticator } from './auth.ts';
 import type { Context } from './context.ts';
 import { refusalOf } from './ended.ts';
@@ -21,13 +22,7 @@ import { limitExchanges, watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import { SftpSession } from './session.ts';
 import type { SharedReader } from './shared-socket.ts';
-import {
-  mayHold,
-  onSubsystem,
-  padFromStore,
-  peerPacketBytes,
-  wholePacketBytes,
-} from './ssh2-private.ts';
+import { mayHold, onSubsystem, peerPacketBytes, wholePacketBytes } from './ssh2-private.ts';
 import type { ReceiptSigner } from './delivery-receipts.ts';
 import { asFailure } from './status.ts';
 
@@ -188,7 +183,7 @@ export class LiveConnection {
       this.#isLoggedIn = true;
       this.#activeMs = this.#parts.clock.now();
       this.#parts.onLogin();
-      padFromStore(client);
+      reusePackets(client, this.#socket);
       this.#parts.lend({
         mayHold: (memory) => this.#mayHold(memory),
         ready: (bytes) => wholePacketBytes(client, bytes),
@@ -196,7 +191,7 @@ export class LiveConnection {
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
     client.on('rekey', () => {
-      padFromStore(client);
+      reusePackets(client, this.#socket);
       if (this.#keys.done()) for (const session of this.#sessions) session.goOn();
       // A key exchange costs us far more than the client who asks for one.
       else if (!this.#isLoggedIn || !this.#mayAskForKeys()) this.#socket.destroy();

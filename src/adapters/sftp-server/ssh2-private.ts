@@ -1,7 +1,6 @@
 // What we need of ssh2 and its types do not tell: the one file that reads its inner fields, so that a new version is
 // looked at here. A test of each fails when the field is gone; then `refused` or the slower way of ssh2's own is taken.
 
-import { randomFillSync } from 'node:crypto';
 import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
 
 type Accept = () => ServerChannel | undefined;
@@ -31,22 +30,14 @@ export function peerPacketBytes(channel: ServerChannel): number {
   return typeof outgoing?.packetSize === 'number' ? outgoing.packetSize : 0;
 }
 
-interface InnerPacketWriter {
-  readonly allocStart: number;
-  alloc(payloadBytes: number, force?: boolean): Buffer;
-  finalize(packet: Buffer, force?: boolean): Buffer;
-}
-
 interface InnerProtocol {
   channelWindowAdjust?: unknown;
   readonly _kexinit?: unknown;
-  readonly _cipher?: { readonly constructor: { readonly name: string }; readonly _dead?: unknown };
   readonly _decipher?: {
     readonly constructor: { readonly name: string };
     readonly _packet?: { readonly buffer?: unknown } | null;
     readonly _lenBytes?: unknown;
   };
-  readonly _packetRW?: { write?: Partial<InnerPacketWriter> };
   _offer?: InnerOffer;
 }
 
@@ -161,7 +152,6 @@ export function offerMacs(client: Connection, macs: readonly string[]): boolean 
   return true;
 }
 
-const blockBytes = 16;
 const tagBytes = 16;
 const mostPacketBytes = 64 * 1024;
 
@@ -182,44 +172,4 @@ export function wholePacketBytes(client: Connection, bytes: Buffer): number {
     if (total > bytes.length - at) return at;
     at += total;
   }
-}
-
-/**
- * ssh2 asks the system for the random padding of each packet, which costs more than encrypting it. Here it comes out of a
- * store of random bytes, for AES-GCM alone (RFC 5647 §7.2: padding to blocks of 16, the length not counted; the tag is
- * appended in place). False when ssh2 is not as we know it: then all stays as it was.
- */
-export function padFromStore(client: Connection): boolean {
-  const protocol = protocolOf(client);
-  const writer = protocol?._packetRW?.write;
-  const alloc = writer?.alloc;
-  if (protocol === undefined || writer === undefined || typeof alloc !== 'function') return false;
-  if (writer.allocStart !== 5 || !('_kexinit' in protocol)) return false;
-  writer.alloc = (payloadBytes, force) => {
-    const isPlain = protocol._kexinit !== undefined && force !== true;
-    if (isPlain || protocol._cipher?.constructor.name !== 'AESGCMCipherBinding') {
-      return alloc.call(writer, payloadBytes, force);
-    }
-    return sealable(payloadBytes);
-  };
-  return true;
-}
-
-const store = Buffer.allocUnsafe(64 * 1024);
-let used = store.length;
-
-function sealable(payloadBytes: number): Buffer {
-  let padding = blockBytes - ((1 + payloadBytes) & (blockBytes - 1));
-  if (padding < 4) padding += blockBytes;
-  const length = 1 + payloadBytes + padding;
-  const packet = Buffer.allocUnsafe(4 + length + tagBytes);
-  packet.writeUInt32BE(length, 0);
-  packet[4] = padding;
-  if (used + padding > store.length) {
-    randomFillSync(store);
-    used = 0;
-  }
-  store.copy(packet, 5 + payloadBytes, used, used + padding);
-  used += padding;
-  return packet;
 }

@@ -1,9 +1,9 @@
-// What the sender needs of ssh2 and its types do not tell: the one file of this folder that reads its inner fields, so that a
-// new version is looked at here. A test of each fails when the field is gone; then ssh2's own, slower way is taken.
+// How ssh2 puts packets together, for the server and for the sender alike. Reads inner fields of ssh2 that its types do not
+// tell, as sftp-server/ssh2-private does: a test fails when one is gone, and then ssh2's own, slower way is taken.
 
 import { randomFillSync } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { Client } from 'ssh2';
+import type { Client, Connection } from 'ssh2';
 
 interface InnerProtocol {
   readonly _kexinit?: unknown;
@@ -25,7 +25,7 @@ const keptSlabs = 8;
  * sent it, and padding comes out of a store of random bytes. For AES-GCM alone (RFC 5647 §7.2: blocks of 16, the length not
  * counted; the tag is appended in place). False when ssh2 is not as we know it: then all stays as it was.
  */
-export function reusePackets(client: Client, socket: Socket): boolean {
+export function reusePackets(client: Client | Connection, socket: SentSocket): boolean {
   const protocol = (client as unknown as { readonly _protocol?: InnerProtocol })._protocol;
   const writer = protocol?._packetRW?.write;
   const alloc = writer?.alloc;
@@ -49,10 +49,10 @@ export function reusePackets(client: Client, socket: Socket): boolean {
   return true;
 }
 
+type SentSocket = Pick<Socket, 'bytesWritten' | 'writableLength'>;
+
 /** Memory in the order of sending. ssh2 gives a packet to the socket before it asks for the next one. */
-export function createSlabs(socket: Pick<Socket, 'bytesWritten' | 'writableLength'>): {
-  take(bytes: number): Buffer;
-} {
+export function createSlabs(socket: SentSocket): { take(bytes: number): Buffer } {
   let slab: Buffer = Buffer.allocUnsafeSlow(slabBytes);
   let used = 0;
   /** Full ones, oldest first. `until`: free when the socket has sent so many bytes in all. */
