@@ -130,6 +130,18 @@ void t.test('codes in sequence, by key, and from a list', async (t) => {
   const hmac = { ...random, code: 'hmac' } as const;
   const byKey = codeOf(await crosswalk.resolve('heart', who('P-A1'), hmac));
   t.equal(codeOf(await (await site()).crosswalk.resolve('heart', who('P-A1'), hmac)), byKey);
+  // the code that the key would give belongs to somebody else already: another attempt, and still the same one each time
+  const taken = await site();
+  await taken.crosswalk.import(
+    'heart',
+    [{ patientID: 'P-X1', issuer: '', code: byKey }],
+    'cli',
+    false,
+  );
+  const next = codeOf(await taken.crosswalk.resolve('heart', who('P-A1'), hmac));
+  t.match(next, /^JI-[0-9A-Z]{5}$/);
+  t.not(next, byKey);
+  t.equal(codeOf(await taken.crosswalk.resolve('heart', who('P-A1'), hmac)), next);
   const csv = { ...random, code: 'csv' } as const;
   t.equal(codeOf(await crosswalk.resolve('heart', who('P-E1'), csv)), 'no-subject-code');
   await crosswalk.import('heart', [{ patientID: 'P-E1', issuer: '', code: 'S-77' }], 'cli', false);

@@ -15,6 +15,12 @@ const pseudonymTags: ReadonlySet<Tag> = new Set([0x00100010, 0x00100020, 0x00120
 /** TimezoneOffsetFromUTC: belongs to the times of day, which stay when dates are moved, or intervals would be wrong. */
 const timezone: Tag = 0x00080201;
 
+/**
+ * UnformattedTextValue: the words of graphic annotations (PS3.3 §C.10.5). Table E.1-1 gives them to the option about descriptors
+ * alone; the one about graphics is for annotations as well (PS3.15 §E.3.3), and their sequence has no other words.
+ */
+const annotationText: Tag = 0x00700006;
+
 const byTag = new Map<Tag, ConfidentialityRow>();
 const byPattern: { mask: number; value: number; row: ConfidentialityRow }[] = [];
 for (const row of confidentialityTable) {
@@ -64,6 +70,7 @@ export function actionOfRow(
     const [option, code] = entry.split('=') as [Option, string];
     if (options.has(option)) codes.set(option, code);
   }
+  if (tag === annotationText && options.has('clean-graphics')) codes.set('clean-graphics', 'C');
   if (
     codes.delete('retain-longitudinal-modified-dates') &&
     (temporal.has(vr) || tag === timezone)

@@ -542,6 +542,21 @@ void t.test('structured content becomes dummies, or is cleaned under its option'
   t.notMatch(cleaned.bytes.toString('latin1'), /weisskopf/i);
 });
 
+void t.test('graphic annotations become dummies, or are cleaned under their option', async (t) => {
+  const words = [el(0x00700006, 'ST', 'Nodule of Mr Weisskopf, 5mm')];
+  const file = ctSlice({
+    extra: [el(0x00700001, 'SQ', { items: [[el(0x00700008, 'SQ', { items: [words] })]] })],
+  });
+  for (const [yaml, want] of [
+    ['extends: basic', 'ANONYMIZED'],
+    ['options: [clean-graphics]', 'Nodule of Mr XXX, 5mm'],
+  ] as const) {
+    const { dataset } = await clean(file, yaml);
+    const object = itemAt(itemAt(dataset, 0x00700001), 0x00700008);
+    t.equal(get(object, 'UnformattedTextValue'), want);
+  }
+});
+
 // --- properties ------------------------------------------------------------------------------------------
 
 const marker = 'ZQMARKERQZ';

@@ -540,6 +540,9 @@ const codes: readonly [keyword: string, options: readonly Option[], action: stri
   ['ContentSequence', [], 'dummy'],
   ['ContentSequence', ['clean-structured-content'], 'clean'],
   ['GraphicAnnotationSequence', ['clean-graphics'], 'clean'],
+  ['UnformattedTextValue', [], 'dummy'],
+  ['UnformattedTextValue', ['clean-graphics'], 'clean'],
+  ['UnformattedTextValue', ['clean-descriptors'], 'clean'],
 ];
 
 for (const [keyword, options, want] of codes) {
