@@ -251,6 +251,32 @@ await t.test('a preview shows a file before and after, and leaves nothing behind
   t.strictSame(await readdir(join(home, 'data/spool/scratch')), []);
 });
 
+await t.test(
+  'codes from a list are taken and given out as CSV, and both are audited',
+  async (t) => {
+    const list = join(home, 'codes.csv');
+    await writeFile(list, gb18030('患者编号,编码,发布者\r\n=MRN99,S-01,\r\nMRN98,S-02,PUHSC\r\n'));
+    const args = ['crosswalk', 'import', list, '--project', 'brain'];
+    t.match(await clubhouse(args), { code: 0, out: /^Added 2 codes .*; 0 were there already/ });
+    t.match(await clubhouse(args), { code: 0, out: /^Added 0 codes .*; 2 were there already/ });
+    await writeFile(list, 'patientID,code\nMRN97,S-02\n');
+    t.match(await clubhouse(args), { code: 1, err: /row 1: the code belongs to another patient/ });
+    const exported = await clubhouse(['crosswalk', 'export', '--project', 'brain']);
+    t.match(exported, {
+      code: 0,
+      out: /^code,patientID,issuer,.*\n"S-01","'=MRN99","",(.*\n)"S-02",/,
+    });
+    t.match(await json(['crosswalk', 'export', '--project', 'brain']), [
+      { code: 'S-01', patientID: '=MRN99' },
+      { code: 'S-02', patientID: 'MRN98', issuer: 'PUHSC' },
+    ]);
+    const audit = await json<{ action: string }[]>(['audit', 'list']);
+    const count = (action: string): number => audit.filter((one) => one.action === action).length;
+    t.equal(count('crosswalk.imported'), 2);
+    t.equal(count('crosswalk.exported'), 2);
+  },
+);
+
 await t.test('a removed user leaves nothing to its name, and nothing is deleted', async (t) => {
   await writeFile(join(home, 'data/home/ji_brain/alice/gpg/left.dcm'), 'bytes');
   const done = await clubhouse(['user', 'remove', 'alice']);

@@ -126,7 +126,7 @@ function marksOf(policy: FilePolicy, encoding: Encoding): readonly Element[] {
   const how = `${encoding.explicitVR} ${encoding.bigEndian}`;
   let made = known.get(how);
   if (made === undefined) {
-    made = marks(policy.options, profileHash(policy.profile), encoding);
+    made = marks(policy, profileHash(policy.profile), encoding);
     known.set(how, made);
   }
   return made;

@@ -3,6 +3,7 @@
 // there is a D, else Z, never K.
 
 import type { Tag, VR } from '../dicom/dataset.ts';
+import { lookup } from '../dicom/dictionary.ts';
 import { AppError } from '../errors.ts';
 import type { Action } from './action.ts';
 import { temporal } from './action.ts';
@@ -43,6 +44,14 @@ export function tableRow(tag: Tag): ConfidentialityRow | undefined {
 
 /** All tags that the table lists one by one. */
 export const tableTags = (): readonly Tag[] => [...byTag.keys()];
+
+/** The dates, times of day aside, that the two options about longitudinal information speak of. */
+export const longitudinalDates = (): readonly Tag[] =>
+  [...byTag]
+    .filter(([tag, row]) => row[3].includes('retain-longitudinal') && isDate(tag))
+    .map(([tag]) => tag);
+
+const isDate = (tag: Tag): boolean => ['DA', 'DT'].includes(lookup(tag)?.vrs[0] ?? '');
 
 function basicAction(code: string): Action {
   const codes = code.split('/');

@@ -409,6 +409,24 @@ void t.test('the marks name each option by its code of PS3.16 CID 7050', async (
   }
 });
 
+const temporal: readonly [yaml: string, mark: string][] = [
+  ['rules: [{ tag: StudyDate, action: keep }]', 'UNMODIFIED'],
+  ['rules: [{ vr: DA, action: shift-date }]', 'MODIFIED'],
+  ['rules: [{ vr: DA, action: shift-date }, { tag: StudyDate, action: keep }]', 'MODIFIED'],
+  ['rules: [{ tag: StudyDate, action: keep, when: "Modality = MR" }]', 'REMOVED'],
+  ['rules: [{ tag: StudyTime, action: keep }, { vr: DA, action: empty }]', 'REMOVED'],
+  [
+    'options: [retain-longitudinal-full-dates]\nrules: [{ tag: StudyDate, action: shift-date }]',
+    'MODIFIED',
+  ],
+];
+for (const [yaml, mark] of temporal) {
+  void t.test(`the mark about dates follows the rules: ${yaml}`, async (t) => {
+    const { dataset } = await clean(ctSlice(), yaml);
+    t.equal(get(dataset, 'LongitudinalTemporalInformationModified'), mark);
+  });
+}
+
 void t.test('a rule with hold holds the file where the attribute has a value', async (t) => {
   const yaml = 'rules: [{ tag: PatientComments, action: hold }]';
   t.match((await clean(ctSlice(), yaml)).hold, { reason: 'rule', tag: 0x00104000 });
