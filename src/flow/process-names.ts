@@ -1,8 +1,7 @@
 // The names of outputs, from the task and what is known of its patients (core/names). Any name that keeps a part of the
 // client's own is searched for what identifies a patient, like the content.
 
-import { findLeaksInName } from '../core/deid/leak-check.ts';
-import type { LeakTerms } from '../core/deid/leak-terms.ts';
+import { findLeaksInName, type Leak } from '../core/deid/leak-check.ts';
 import {
   publishedDicomName,
   publishedOtherName,
@@ -15,23 +14,23 @@ import type { ProcessContext } from './process-context.ts';
 import type { CleanDicom } from './process-dicom.ts';
 import { Held } from './process-hold.ts';
 
-/** What the datasets of an upload say about their patients. */
+/** What the datasets of an upload say about their patients: what of it stands in a name. */
 export interface Known {
-  readonly terms: LeakTerms;
-  readonly subjectCodes: readonly string[];
+  find(name: string): readonly Leak[];
 }
 
-const knownFrom = (file: CleanDicom): Known => ({
-  terms: file.terms,
-  subjectCodes: [file.subjectCode],
-});
+function knownFrom(context: ProcessContext, file: CleanDicom): Known {
+  const madeBy = context.profile.names === 'code' ? 'us' : 'client';
+  const how = { subjectCodes: [file.subjectCode], madeBy } as const;
+  return { find: (name) => findLeaksInName(name, file.terms, how) };
+}
 
 export const dicomName = (context: ProcessContext, file: CleanDicom): string => {
-  const input = inputFor(context, context.task.uploadName, knownFrom(file));
+  const input = inputFor(context, context.task.uploadName, knownFrom(context, file));
   return checkedName(
     context,
     publishedDicomName(input, file.subjectCode, file.dataset),
-    knownFrom(file),
+    knownFrom(context, file),
   );
 };
 
@@ -49,9 +48,9 @@ export const dicomEntryName = (
   file: CleanDicom,
   known: Known | undefined,
 ): string => {
-  const input = inputFor(context, path, known ?? knownFrom(file));
+  const input = inputFor(context, path, known ?? knownFrom(context, file));
   const name = zipDicomEntryName(input, path, file.subjectCode, file.dataset);
-  return checkedName(context, name, knownFrom(file));
+  return checkedName(context, name, knownFrom(context, file));
 };
 
 export const otherEntryName = (
@@ -69,9 +68,7 @@ export function checkedName(
   known: Known | undefined,
 ): string {
   if (known === undefined || context.isReleased('leak-check')) return name;
-  const madeBy = context.profile.names === 'code' ? 'us' : 'client';
-  const expected = { subjectCodes: known.subjectCodes, madeBy } as const;
-  const [leak] = findLeaksInName(name, known.terms, expected);
+  const [leak] = known.find(name);
   if (leak !== undefined) throw new Held('leak-check', `name, ${leak.kind}`);
   return name;
 }
@@ -84,9 +81,5 @@ function inputFor(
   const { profile, nameKey, task } = context;
   const input = { naming: profile.names, nameKey, uploadKey: task.uploadKey, uploadName };
   if (profile.names !== 'scrub' || known === undefined) return input;
-  const expected = { subjectCodes: known.subjectCodes, madeBy: 'client' as const };
-  return {
-    ...input,
-    identifies: (part) => findLeaksInName(part, known.terms, expected).length > 0,
-  };
+  return { ...input, identifies: (part) => known.find(part).length > 0 };
 }

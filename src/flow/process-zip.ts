@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { asClean, type Clean } from '../core/bytes.ts';
-import { mergeTerms, noTerms, type LeakTerms } from '../core/deid/leak-terms.ts';
+import { NameIndex } from '../core/deid/leak-name-index.ts';
 import type { DropReason, Exclusion, HoldReason } from '../core/reasons.ts';
 import { isDicomdirName, isJunkName } from '../core/zip-junk.ts';
 import { ZipRefusal } from '../core/zip-refusal.ts';
@@ -37,11 +37,7 @@ export class ZipWork {
   readonly #names = new Set<string>();
   readonly #taken = new Set<string>();
   readonly #nextOf = new Map<string, number>();
-  #terms: LeakTerms = noTerms;
-  /** Not yet among the terms: what is asked for once at the end is put together once. */
-  readonly #news: LeakTerms[] = [];
-  readonly #seen = new Set<string>();
-  readonly #codes = new Set<string>();
+  readonly #index = new NameIndex();
   #scratchCount = 0;
 
   constructor(context: ProcessContext) {
@@ -50,9 +46,7 @@ export class ZipWork {
 
   /** Whom the entries so far are about; undefined where no name of the client is used. */
   get known(): Known | undefined {
-    if (this.#context.profile.names === 'code') return undefined;
-    this.#terms = mergeAll([this.#terms, ...this.#news.splice(0)]);
-    return { terms: this.#terms, subjectCodes: [...this.#codes] };
+    return this.#context.profile.names === 'code' ? undefined : this.#index;
   }
 
   /** The same for a name that is to be made now: only `scrub` looks at whom the others are about. */
@@ -99,13 +93,11 @@ export class ZipWork {
       throw new Held('zip-nothing-left', `${this.exclusions.length} entries left out`);
     if (this.#isVain())
       throw new Held('zip-exclusions', `${this.exclusions.length} entries left out`);
-    // A name is checked against the patients of all entries, also of those that came behind it; many at once, since each
-    // search costs as much as there are patients.
+    // A name is checked against the patients of all entries, also of those that came behind it.
     const { known } = this;
-    if (known === undefined) return;
-    const names = [...this.#names];
-    for (let at = 0; at < names.length; at += namesAtOnce) {
-      checkedName(this.#context, names.slice(at, at + namesAtOnce).join('/'), known);
+    for (const name of this.#names) {
+      noteStep();
+      checkedName(this.#context, name, known);
     }
   }
 
@@ -246,22 +238,7 @@ export class ZipWork {
   }
 
   #remember({ terms, subjectCode }: CleanDicom): void {
-    if (this.#context.profile.names === 'code') return;
-    this.#codes.add(subjectCode);
-    // Each slice has UIDs of its own: they are looked for in its own name alone, or the list would grow with the zip.
-    const lasting = { ...terms, uids: noTerms.uids };
-    let isNews = false;
-    // A term that was weak may be strong in another entry.
-    const keys = [
-      ...[...terms.terms].map(([text, { isWeak }]) => `${isWeak ? 'weak' : 'strong'} ${text}`),
-      ...[...terms.dates].map((date) => `date ${date}`),
-    ];
-    for (const key of keys) {
-      if (this.#seen.has(key)) continue;
-      this.#seen.add(key);
-      isNews = true;
-    }
-    if (isNews) this.#news.push(lasting);
+    if (this.#context.profile.names !== 'code') this.#index.add(terms, subjectCode);
   }
 
   #scratchPath(): string {
@@ -282,16 +259,6 @@ export class ZipWork {
     if (this.#context.profile.names !== 'code') this.#names.add(unique);
     return unique;
   }
-}
-
-const namesAtOnce = 1000;
-
-/** In halves, so that each term is copied a few times and not once for each patient behind it. */
-function mergeAll(all: readonly LeakTerms[]): LeakTerms {
-  const [first = noTerms] = all;
-  if (all.length < 2) return first;
-  const middle = all.length >>> 1;
-  return mergeTerms(mergeAll(all.slice(0, middle)), mergeAll(all.slice(middle)));
 }
 
 const attacks: ReadonlySet<string> = new Set(['zip-bomb', 'zip-entries', 'zip-overlap']);

@@ -30,18 +30,24 @@ const maxWork = 4e9;
 
 export class TextSearch<Place> {
   readonly #terms: LeakTerms;
+  readonly #lengths: readonly number[] | undefined;
   readonly #segments: Segment<Place>[] = [];
   readonly #pieces: string[] = [];
   readonly #edges = new Set<number>();
   readonly #found: { readonly place: Place; readonly kind: FoundKind }[] = [];
   #length = 0;
 
-  /** Throws DICOM_TOO_LARGE where there is too much to look for; `add` where there is too much to look through. */
-  constructor(terms: LeakTerms) {
-    if (terms.terms.size > maxTerms) {
+  /**
+   * `lengths`: of all terms, ascending, where these are far more than the words of the text; then what stands in the text is
+   * looked up among the terms, with the same result. Throws DICOM_TOO_LARGE where there is too much to look for; `add` where there is too
+   * much to look through.
+   */
+  constructor(terms: LeakTerms, lengths?: readonly number[]) {
+    if (lengths === undefined && terms.terms.size > maxTerms) {
       throw new AppError('DICOM_TOO_LARGE', { detail: 'too many names and numbers' });
     }
     this.#terms = terms;
+    this.#lengths = lengths;
   }
 
   /**
@@ -69,6 +75,10 @@ export class TextSearch<Place> {
   /** Where something was found, and what kind of thing. */
   results(): readonly { readonly place: Place; readonly kind: FoundKind }[] {
     const text = this.#pieces.join('|');
+    if (this.#lengths !== undefined) {
+      this.#lookUp(text, this.#lengths);
+      return this.#found;
+    }
     if (text.length * this.#terms.terms.size > maxWork) {
       throw new AppError('DICOM_TOO_LARGE', { detail: 'too many names in too much text' });
     }
@@ -110,12 +120,35 @@ export class TextSearch<Place> {
 
   #search(text: string, term: Term): void {
     for (let at = text.indexOf(term.text); at >= 0; at = text.indexOf(term.text, at + 1)) {
-      if (!this.#fits(text, at, term)) continue;
-      const segment = this.#segmentAt(at);
-      if (!countsIn(segment.part, term) && !term.isFullName) continue;
-      if (segment.part === 'code' && !term.isFullName && !this.#isWord(at, term)) continue;
-      this.#found.push({ place: segment.place, kind: term.kind });
+      this.#judge(text, at, term);
     }
+  }
+
+  /** Everything that `#fits` could let pass: from where it may begin to where it must end. */
+  #lookUp(text: string, lengths: readonly number[]): void {
+    const isEnd = Uint8Array.from({ length: text.length + 1 }, (_, at) =>
+      this.#isBound(text, at) ? 1 : 0,
+    );
+    for (const { start, end } of this.#segments) {
+      for (let at = start; at < end; at += 1) {
+        // behind zeros a long number may begin
+        if (isEnd[at] === 0 && text.charCodeAt(at - 1) !== 0x30) continue;
+        for (const length of lengths) {
+          if (at + length > end) break;
+          if (isEnd[at + length] === 0) continue;
+          const term = this.#terms.terms.get(text.slice(at, at + length));
+          if (term !== undefined && !term.isWeak) this.#judge(text, at, term);
+        }
+      }
+    }
+  }
+
+  #judge(text: string, at: number, term: Term): void {
+    if (!this.#fits(text, at, term)) return;
+    const segment = this.#segmentAt(at);
+    if (!countsIn(segment.part, term) && !term.isFullName) return;
+    if (segment.part === 'code' && !term.isFullName && !this.#isWord(at, term)) return;
+    this.#found.push({ place: segment.place, kind: term.kind });
   }
 
   #fits(text: string, at: number, term: Term): boolean {

@@ -79,14 +79,22 @@ export function findLeaksInName(
   let rest = name;
   for (const code of how.subjectCodes) if (code !== '') rest = rest.replaceAll(code, '/');
   const used = withoutCodes(terms, how.subjectCodes);
-  // the terms of a large zip are many, so that they are not copied for each of its names
   const search = new TextSearch<undefined>(how.madeBy === 'client' ? used : inOurNames(used));
+  return findIn(rest, search, new ByteSearch(used));
+}
+
+/** `rest`: of a name, without our codes. For `findLeaksInName`, and for the names in a zip (leak-name-index). */
+export function findIn(
+  rest: string,
+  search: TextSearch<undefined>,
+  asBytes: { find(raw: string, where: 'text'): ReadonlySet<FoundKind> },
+): readonly Leak[] {
   for (const part of rest.split('/')) {
     search.add(undefined, 'text', part.replace(/(?:\.(?:dcm|zip|gpg|pgp))+$/i, ''));
   }
   const kinds = new Set(search.results().map(({ kind }) => kind));
   for (const raw of bytesOfName(rest)) {
-    for (const kind of new ByteSearch(used).find(raw, 'text')) kinds.add(kind);
+    for (const kind of asBytes.find(raw, 'text')) kinds.add(kind);
   }
   return [...kinds].map((kind) => ({ tag: 'name', kind }));
 }
@@ -118,16 +126,8 @@ function withoutCodes(terms: LeakTerms, codes: readonly string[]): LeakTerms {
   return { ...terms, terms: rest };
 }
 
-/** A large zip has thousands of codes, and asks for each of its names. */
-const squeezedCodes = new Map<string, string>();
-function squeezedCode(code: string): string {
-  let text = squeezedCodes.get(code);
-  if (text === undefined) {
-    if (squeezedCodes.size >= 20_000) squeezedCodes.clear();
-    squeezedCodes.set(code, (text = squeeze(fold(code)).text));
-  }
-  return text;
-}
+/** As the text of a term. */
+export const squeezedCode = (code: string): string => squeeze(fold(code)).text;
 
 /** Written by Clubhouse itself: the subject code, and the marks of PS3.15 E.1.1 with their own words. */
 function isOurs({ tag, value }: ReadValue, expected: Expected): boolean {

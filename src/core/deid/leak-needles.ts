@@ -16,7 +16,7 @@ export interface Needle {
 }
 
 /** Fewer would come up in bytes by chance. */
-const leastBytes = 4;
+export const leastBytes = 4;
 
 /** In large bytes of unknown meaning, where four bytes come up by chance too. */
 const leastBytesInLarge = 6;
@@ -36,7 +36,8 @@ export function needlesOf({ spellings, asBytes }: LeakTerms): readonly Needle[] 
   if (last?.key === key) return last.needles;
   const needles = new Map<string, Needle>();
   for (const [text, kind] of spellings) {
-    if (says(text)) addNeedles(needles, text, kind);
+    for (const needle of says(text) ? needlesFor(text, kind) : [])
+      needles.set(needle.bytes, needle);
     if (needles.size > maxNeedles) throw tooMuch();
   }
   for (const [bytes, kind] of asBytes) {
@@ -46,18 +47,19 @@ export function needlesOf({ spellings, asBytes }: LeakTerms): readonly Needle[] 
   return last.needles;
 }
 
-function addNeedles(needles: Map<string, Needle>, text: string, kind: TermKind): void {
+/** Of one spelling that `says` something. */
+export function* needlesFor(text: string, kind: TermKind): Generator<Needle> {
   const isCjk = classAt(fold(text), 0) === 'cjk';
   const isBound = !isCjk && !isAscii(text);
   for (const one of variants(text)) {
     for (const bytes of bytesOfText(one, isCjk)) {
-      if (bytes.length >= leastBytes) needles.set(bytes, { bytes, kind, isBound });
+      if (bytes.length >= leastBytes) yield { bytes, kind, isBound };
     }
   }
 }
 
-/** Four letters or two characters of a script without spaces, and no common word (SPEC 7). */
-function says(text: string): boolean {
+/** Is it enough to be looked for? Four letters or two characters of a script without spaces, and no common word (SPEC 7). */
+export function says(text: string): boolean {
   const folded = squeeze(fold(text)).text;
   if (commonWords.has(folded)) return false;
   return folded.length >= 4 || (folded.length >= 2 && classAt(folded, 0) === 'cjk');
@@ -105,10 +107,13 @@ export class ByteSearch {
 
 function stands(raw: string, bytes: string, isBound: boolean): boolean {
   for (let at = raw.indexOf(bytes); at >= 0; at = raw.indexOf(bytes, at + 1)) {
-    if (!isBound || (!isWordByte(raw, at - 1) && !isWordByte(raw, at + bytes.length))) return true;
+    if (!isBound || isWord(raw, at, bytes.length)) return true;
   }
   return false;
 }
+
+export const isWord = (raw: string, at: number, length: number): boolean =>
+  !isWordByte(raw, at - 1) && !isWordByte(raw, at + length);
 
 const isWordByte = (raw: string, at: number): boolean =>
   /[A-Za-z0-9\x80-\xff]/.test(raw.charAt(at));

@@ -256,10 +256,7 @@ class Collector {
   }
 
   #put(term: Term): void {
-    const before = this.terms.get(term.text);
-    const finds = (one: Term): number =>
-      (one.isWeak ? 0 : 4) + (one.inside === 'anywhere' ? 2 : 0) + (one.isFullName ? 1 : 0);
-    if (before === undefined || finds(term) > finds(before)) this.terms.set(term.text, term);
+    putTerm(this.terms, term);
   }
 
   #date(value: Uint8Array): void {
@@ -310,13 +307,18 @@ export function collectTerms(dataset: DataSet, how: TermOptions = {}): LeakTerms
   return collector.result();
 }
 
-/** Both together: header and trailer of a file, or all files of a zip for its entry names. */
+/** Of two terms with one text the one stays that finds more. */
+export function putTerm(terms: Map<string, Term>, term: Term): void {
+  const before = terms.get(term.text);
+  const finds = (one: Term): number =>
+    (one.isWeak ? 0 : 4) + (one.inside === 'anywhere' ? 2 : 0) + (one.isFullName ? 1 : 0);
+  if (before === undefined || finds(term) > finds(before)) terms.set(term.text, term);
+}
+
+/** Both together: header and trailer of a file. */
 export function mergeTerms(a: LeakTerms, b: LeakTerms): LeakTerms {
   const terms = new Map(a.terms);
-  for (const [text, term] of b.terms) {
-    const before = terms.get(text);
-    if (before === undefined || (before.isWeak && !term.isWeak)) terms.set(text, term);
-  }
+  for (const term of b.terms.values()) putTerm(terms, term);
   return {
     terms,
     dates: new Set([...a.dates, ...b.dates]),
