@@ -522,6 +522,8 @@ void t.test('overlays go as a group unless a rule keeps their bitmap', async (t)
   const yaml =
     'rules: [{ tag: "(60xx,3000)", action: keep }, { tag: "(60xx,0022)", action: remove }]';
   t.same(groups((await clean(file, yaml)).dataset), [0x60000010, 0x60003000]);
+  const group = 'rules: [{ group: "60xx", action: keep }]';
+  t.same(groups((await clean(file, group)).dataset), [0x60000010, 0x60000022, 0x60003000]);
 });
 
 void t.test('structured content becomes dummies, or is cleaned under its option', async (t) => {
