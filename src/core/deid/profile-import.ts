@@ -64,18 +64,30 @@ const synonyms: Readonly<Record<string, RuleAction>> = {
   暂停: 'hold',
 };
 
+/** Told at once. */
+const mostMistakes = 10;
+
 /**
  * The YAML of a profile that extends `basic` with one rule a row. Of several rows for one attribute, creator and condition the
- * last wins. Throws PROFILE_INVALID naming the row.
+ * last wins. Throws PROFILE_INVALID naming each wrong row.
  */
 export function profileFromRows(rows: readonly ImportRow[], base = 'basic'): string {
   const rules = new Map<string, ImportRule>();
+  const mistakes: string[] = [];
   for (const row of rows) {
-    const rule = ruleOf(row);
-    check(rule, row.line);
-    const key = JSON.stringify([rule.tag, rule.creator, rule.when]);
-    rules.delete(key);
-    rules.set(key, rule);
+    try {
+      const rule = ruleOf(row);
+      check(rule, row.line);
+      const key = JSON.stringify([rule.tag, rule.creator, rule.when]);
+      rules.delete(key);
+      rules.set(key, rule);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      mistakes.push(error.detail ?? '');
+    }
+  }
+  if (mistakes.length > 0) {
+    throw new AppError('PROFILE_INVALID', { detail: mistakes.slice(0, mostMistakes).join('; ') });
   }
   // those without a condition first: a later one that always holds would overrule them
   const all = [...rules.values()].sort(

@@ -7,7 +7,7 @@ import { isVR } from '../dicom/element-header.ts';
 import { mayTakeAway, misfit, type Action } from './action.ts';
 import { parseCondition, type Condition } from './condition.ts';
 import { encodeText } from './encode-value.ts';
-import { profileError, type RuleSource } from './profile-source.ts';
+import { profileErrors, type Mistake, type RuleSource } from './profile-source.ts';
 import {
   allTags,
   covers,
@@ -206,15 +206,13 @@ export function refuseDeadRules(
   name: string,
   lineOf: (index: number) => number,
 ): void {
-  for (const [index, rule] of rules.entries()) {
+  const mistakes = rules.flatMap((rule, index): Mistake[] => {
     const by = rules.findIndex((later, at) => at > index && overrules(later, rule));
-    if (by === -1) continue;
-    throw profileError(
-      name,
-      lineOf(index),
-      `this rule for ${formatSelector(rule.selector)} can never fire, line ${lineOf(by)} overrules it; remove one of them`,
-    );
-  }
+    if (by === -1) return [];
+    const what = `this rule for ${formatSelector(rule.selector)} can never fire, line ${lineOf(by)} overrules it; remove one of them`;
+    return [{ line: lineOf(index), what }];
+  });
+  if (mistakes.length > 0) throw profileErrors(name, mistakes);
 }
 
 function overrules(later: ProfileRule, rule: ProfileRule): boolean {

@@ -62,6 +62,21 @@ export interface ReadProfile {
 export const profileError = (name: string, line: number, what: string): AppError =>
   new AppError('PROFILE_INVALID', { detail: `${name}, line ${line}: ${what}` });
 
+export interface Mistake {
+  readonly line: number;
+  readonly what: string;
+}
+
+/** Told at once; who mends these sees the rest the next time. */
+const mostMistakes = 10;
+
+/** At least one; in the order of their lines. */
+export function profileErrors(name: string, mistakes: readonly Mistake[]): AppError {
+  const [first, ...others] = mistakes.toSorted((a, b) => a.line - b.line).slice(0, mostMistakes);
+  const more = others.map(({ line, what }) => `; line ${line}: ${what}`).join('');
+  return profileError(name, first?.line ?? 1, `${first?.what ?? 'not valid'}${more}`);
+}
+
 /** Throws PROFILE_INVALID with the profile's name, the line and what to do. */
 export function readProfile(yaml: string, name: string): ReadProfile {
   const lines = new LineCounter();
@@ -77,9 +92,6 @@ export function readProfile(yaml: string, name: string): ReadProfile {
   if (!result.success) throw schemaError(result.error, name, lineOf);
   return { source: result.data, lineOf };
 }
-
-/** Told at once; who mends these sees the rest the next time. */
-const mostMistakes = 9;
 
 function schemaError(
   error: z.ZodError,
@@ -98,9 +110,7 @@ function schemaError(
     const what = where === '' ? issue.message : `${where}: ${issue.message}`;
     return [{ line: lineOf(path), what }];
   });
-  const [first, ...others] = mistakes.sort((a, b) => a.line - b.line);
-  const more = others.slice(0, mostMistakes).map(({ line, what }) => `; line ${line}: ${what}`);
-  return profileError(name, first?.line ?? 1, `${first?.what ?? 'not valid'}${more.join('')}`);
+  return profileErrors(name, mistakes);
 }
 
 /** Where the key of a path stands; the nearest parent where the path leads nowhere. */

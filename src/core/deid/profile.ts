@@ -5,7 +5,14 @@ import { createHash } from 'node:crypto';
 import type { Option } from './options.ts';
 import { refuseUnreachable } from './profile-reach.ts';
 import { compileRule, refuseDeadRules, type ProfileRule } from './profile-rules.ts';
-import { profileError, readProfile, type ProfileSource } from './profile-source.ts';
+import {
+  profileError,
+  profileErrors,
+  readProfile,
+  type Mistake,
+  type ProfileSource,
+  type ReadProfile,
+} from './profile-source.ts';
 
 export interface Profile {
   readonly name: string;
@@ -63,12 +70,7 @@ function compile(
 ): Profile {
   const { source, lineOf } = readProfile(yaml, name);
   const base = baseOf(source, name, resolve, above, lineOf(['extends']));
-  const rules = (source.rules ?? []).map((rule, index): ProfileRule => {
-    const line = lineOf(['rules', index]);
-    const result = compileRule(rule);
-    if (typeof result === 'string') throw profileError(name, line, result);
-    return { ...result, origin: `${name} line ${line}` };
-  });
+  const rules = compileRules(source, name, lineOf);
   refuseDeadRules(rules, name, (index) => lineOf(['rules', index]));
   const options = mergeOptions(source, base, name, lineOf(['options']));
   const profile: Profile = Object.freeze({
@@ -90,6 +92,23 @@ function compile(
   });
   refuseUnreachable(profile, rules, (index) => lineOf(['rules', index]));
   return profile;
+}
+
+function compileRules(
+  { rules = [] }: ProfileSource,
+  name: string,
+  lineOf: ReadProfile['lineOf'],
+): readonly ProfileRule[] {
+  const mistakes: Mistake[] = [];
+  const compiled = rules.flatMap((rule, index): ProfileRule[] => {
+    const line = lineOf(['rules', index]);
+    const result = compileRule(rule);
+    if (typeof result !== 'string') return [{ ...result, origin: `${name} line ${line}` }];
+    mistakes.push({ line, what: result });
+    return [];
+  });
+  if (mistakes.length > 0) throw profileErrors(name, mistakes);
+  return compiled;
 }
 
 function baseOf(

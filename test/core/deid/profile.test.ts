@@ -372,6 +372,26 @@ for (const { name, yaml } of passes) {
   });
 }
 
+void t.test('several mistakes are told at once, each with its line', async (t) => {
+  for (const [yaml, says] of [
+    [
+      'rules:\n  - { tag: Aeg, action: keep }\n  - { vr: ZZ, action: keep }\n  - { tag: PatientAge, action: keep }\n  - { tag: "(0002,0010)", action: keep }\n',
+      /^test, line 2: "Aeg".*; line 3: "ZZ".*; line 5: .*file meta/,
+    ],
+    [
+      'rules:\n  - { tag: PatientAge, action: keep }\n  - { tag: PatientSex, action: keep }\n  - { group: "0010", action: remove }\n',
+      /^test, line 2: .* line 4 overrules it.*; line 3: .*never fire/,
+    ],
+  ] as const) {
+    try {
+      profileOf(yaml);
+      t.fail('it compiled');
+    } catch (error) {
+      t.match((error as AppError).detail, says);
+    }
+  }
+});
+
 void t.test('a value in quotes may hold the word and', async (t) => {
   const when = parseCondition('Manufacturer = "Smith and Nephew" and Modality = CT');
   t.match(when, [
@@ -600,10 +620,10 @@ void t.test(
     for (const [row, says] of [
       [{ tag: 'PatientAge', action: 'burn', line: 7 }, /^row 7: the action/],
       [{ tag: 'NoSuchThing', action: 'keep', line: 8 }, /^row 8: not a keyword/],
-      [{ tag: 'PatientAge', action: 'shift-date', line: 9 }, /^row 9: .*date/],
+      [{ tag: 'PatientAge', action: 'shift-date', line: 9 }, /^row 9: .*date.*; row 10: not a/],
     ] as const) {
       try {
-        profileFromRows([row]);
+        profileFromRows([row, { tag: 'NeitherThis', action: 'keep', line: 10 }]);
         t.fail('it was taken');
       } catch (error) {
         t.match((error as AppError).detail, says);
