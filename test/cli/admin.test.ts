@@ -204,6 +204,17 @@ await t.test('a profile file is checked with its line and kept for its project',
   t.ok(await exists('config/profiles/mine.yaml'));
 });
 
+await t.test('profile show says what becomes of every attribute, or what stays', async (t) => {
+  const all = await clubhouse(['profile', 'show', 'basic']);
+  t.match(all, { code: 0, out: /\(0010,0010\) +PatientName +pseudonym +PS3\.15 E\.1-1\n/ });
+  t.match(all.out, /\(0018,0050\) +SliceThickness +keep +not listed in PS3\.15 E\.1-1\n/);
+  t.match(all.out, /\n\d{4} attributes and rules: \d+ keep, .*\d pseudonym/);
+  const kept = await clubhouse(['profile', 'show', 'basic', '--action', 'keep']);
+  t.match(kept.out, /SliceThickness/);
+  t.notMatch(kept.out, /PatientName/);
+  t.match(kept.out, /\n(\d{4}) attributes and rules: \1 keep\n$/);
+});
+
 for (const args of [
   ['profile', 'preview', 'no-such.dcm'],
   ['profile', 'preview', '.'],

@@ -20,6 +20,19 @@ function printSideBySide(rows: readonly (PreviewRow & { readonly action: string 
   print(`${rows.length - changed.length} others stay as they are.`);
 }
 
+/** Of private attributes a few words more are said than the kind. */
+const kindOf = (action: string): string => action.split(' ')[0] ?? '';
+
+function countedActions(attributes: readonly { readonly action: string }[]): string {
+  const counts = new Map<string, number>();
+  for (const { action } of attributes) {
+    const kind = kindOf(action);
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  return sorted.map(([action, count]) => `${count} ${action}`).join(', ') || 'none';
+}
+
 const stem = (file: string): string => basename(file).replace(/\.(ya?ml|csv)$/, '');
 
 export const profileCommand: Noun = {
@@ -51,10 +64,18 @@ export const profileCommand: Noun = {
         (a) =>
           a
             .positional('name', { type: 'string', demandOption: true })
+            .option('action', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'Only what gets this action, e.g. keep: all that stays',
+            })
             .option('json', json)
-            .example('$0 profile show basic', ''),
+            .example('$0 profile show basic --action keep', ''),
         onApp(async (app, args) => {
-          const { profile, hash, attributes } = await app.describeProfile(args.name);
+          const { profile, hash, attributes: all } = await app.describeProfile(args.name);
+          const attributes = all.filter(
+            ({ action }) => args.action === undefined || kindOf(action) === args.action,
+          );
           if (args.json) return printJson({ ...profile, hash, attributes });
           print(`profile ${profile.name}, ${hash}`);
           print(
@@ -69,7 +90,8 @@ export const profileCommand: Noun = {
             `burnedIn ${profile.burnedIn}; noPatientId ${profile.noPatientId}; otherFiles ` +
               `${profile.otherFiles}; names ${profile.names}; onExclusion ${profile.onExclusion}`,
           );
-          return printTable(
+          print('A sequence that is kept has what is in it judged by the same list.');
+          printTable(
             ['TAG', 'ATTRIBUTE', 'ACTION', 'WHEN', 'FROM'],
             attributes.map((one) => [
               one.tag,
@@ -80,6 +102,7 @@ export const profileCommand: Noun = {
             ]),
             'No attributes.',
           );
+          print(`${attributes.length} attributes and rules: ${countedActions(attributes)}`);
         }),
       )
       .command(

@@ -2,7 +2,7 @@
 // the whole list before the first file comes.
 
 import { formatTag, type Tag } from '../dicom/dataset.ts';
-import { lookup } from '../dicom/dictionary.ts';
+import { dictionary, lookup } from '../dicom/dictionary.ts';
 import { formatCondition } from './condition.ts';
 import { createPolicy } from './policy.ts';
 import type { Profile } from './profile.ts';
@@ -23,69 +23,60 @@ export interface DescribedAttribute {
 }
 
 /**
- * Every attribute of the table and every one that a rule names, in the order of tags; then the rules that select by
- * group, VR, creator, path or condition, in their order (later ones win).
+ * Every attribute of the dictionary and of the table, and every one that a rule names, in the order of tags; then whole groups, and
+ * the rules that select by group, VR, creator, path or condition, in their order (later ones win).
  */
 export function describeProfile(profile: Profile): readonly DescribedAttribute[] {
   const policy = createPolicy(profile).unconditional();
-  const tags = new Set<Tag>(tableTags());
-  for (const { selector } of profile.rules) {
-    if (selector.kind === 'tag' && selector.pattern.mask === 0xffffffff)
-      tags.add(selector.pattern.tag);
-  }
-  const attributes = [...tags]
-    .sort((a, b) => a - b)
-    .map((tag): DescribedAttribute => {
+  const attributes = [...shownOf(profile)]
+    .sort(([, a], [, b]) => a - b)
+    .map(([shown, tag]): DescribedAttribute => {
       const entry = lookup(tag);
       const vr = entry?.vrs[0] ?? 'UN';
       const { action, origin } = policy.decide({ tag, vr, creator: undefined, path: [] });
       return {
-        tag: formatTag(tag),
-        keyword: entry?.keyword ?? '',
-        action: action.kind,
-        value: action.kind === 'replace' ? action.value : '',
-        when: '',
-        origin,
+        ...{ tag: shown, keyword: entry?.keyword ?? '', action: action.kind },
+        ...{ value: action.kind === 'replace' ? action.value : '', when: '', origin },
       };
     });
   return [...attributes, ...groups(profile), ...broadRules(profile)];
 }
 
-/** What the table says about whole groups. */
+/** How an attribute is shown, and a tag to ask for it. */
+function shownOf(profile: Profile): ReadonlyMap<string, Tag> {
+  const shown = new Map<string, Tag>();
+  const one = (tag: Tag): unknown => shown.set(formatTag(tag), tag);
+  for (const { tag, mask } of dictionary()) {
+    // 0000, 0002 and 0004 are no part of a dataset; FFFE are its brackets
+    if (tag >>> 16 < 8 || tag >>> 16 === 0xfffe) continue;
+    if (mask === 0xffffffff) one(tag);
+    // not the first of them, which a rule of its own may name
+    else shown.set(formatPattern({ tag, mask }), (tag | (~mask & 0x001e1110)) >>> 0);
+  }
+  tableTags().forEach(one);
+  for (const { selector } of profile.rules) {
+    if (selector.kind === 'tag' && selector.pattern.mask === 0xffffffff) one(selector.pattern.tag);
+  }
+  return shown;
+}
+
+/** What is said about whole groups. */
 function groups(profile: Profile): readonly DescribedAttribute[] {
-  const policy = createPolicy(profile).unconditional();
   const safe = profile.options.includes('retain-safe-private');
-  const repeating = (
+  const privateAction = safe ? 'keep those of PS3.15 E.3.10-1, remove the others' : 'remove';
+  const curves = createPolicy(profile)
+    .unconditional()
+    .decide({ tag: 0x501e3110, vr: 'UN', creator: undefined, path: [] });
+  return (
     [
-      [0x50003000, '(50xx,xxxx)'],
-      [0x60003000, '(60xx,3000)'],
-      [0x60004000, '(60xx,4000)'],
+      ['(50xx,xxxx)', curves.action.kind, curves.origin],
+      ['(0000,xxxx)', 'remove', 'no part of an image'],
+      ['(0002,xxxx)', 'rebuild', 'no part of an image'],
+      ['(0004,xxxx)', 'remove', 'no part of an image'],
+      ['private', privateAction, 'PS3.15 E.1-1'],
+      ['unknown', 'remove', 'not in the dictionary'],
     ] as const
-  ).map(([tag, shown]) => {
-    const vr = lookup(tag)?.vrs[0] ?? 'UN';
-    const { action, origin } = policy.decide({ tag, vr, creator: undefined, path: [] });
-    const keyword = lookup(tag)?.keyword ?? '';
-    return { tag: shown, keyword, action: action.kind, value: '', when: '', origin };
-  });
-  return [
-    ...repeating,
-    {
-      tag: 'private',
-      keyword: '',
-      action: safe ? 'keep those of PS3.15 E.3.10-1, remove the others' : 'remove',
-      value: '',
-      when: '',
-      origin: 'PS3.15 E.1-1',
-    },
-    {
-      tag: 'unknown',
-      keyword: '',
-      action: 'remove',
-      value: '',
-      when: '',
-      origin: 'not in the dictionary',
-    },
-  ];
+  ).map(([tag, action, origin]) => ({ tag, keyword: '', action, value: '', when: '', origin }));
 }
 
 const broadRules = (profile: Profile): readonly DescribedAttribute[] =>

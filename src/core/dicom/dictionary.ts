@@ -53,6 +53,9 @@ export function lookup(tag: Tag): DictionaryEntry | undefined {
 /** Every attribute of the standard. */
 export const entries = (): readonly DictionaryEntry[] => [...exact.values(), ...patterns];
 
+/** All of them, in no order. */
+export const dictionary = (): readonly DictionaryEntry[] => [...exact.values(), ...patterns];
+
 /** Does the standard say that the attribute is a person's name? */
 export const isPersonName = (tag: Tag): boolean => personNames.has(tag);
 

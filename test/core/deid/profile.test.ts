@@ -12,7 +12,7 @@ import { profileFromRows } from '../../../src/core/deid/profile-import.ts';
 import { compileProfile, profileHash, type Profile } from '../../../src/core/deid/profile.ts';
 import { actionOfRow, tableRow } from '../../../src/core/deid/table-action.ts';
 import type { Option } from '../../../src/core/deid/options.ts';
-import { lookup, tagOfKeyword } from '../../../src/core/dicom/dictionary.ts';
+import { dictionary, lookup, tagOfKeyword } from '../../../src/core/dicom/dictionary.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import { packageRoot } from '../../../src/package-root.ts';
 import { profileOf, shipped } from '../../support/deid.ts';
@@ -575,12 +575,44 @@ for (const [keyword, options, want] of codes) {
 }
 
 void t.test('the table without options never keeps', async (t) => {
-  const rows = describeProfile(profileOf(''));
-  t.ok(rows.length > 650);
+  const rows = describeProfile(profileOf('')).filter(({ origin }) => origin === 'PS3.15 E.1-1');
+  t.ok(rows.length > 600);
   t.same(
     rows.filter((row) => row.action === 'keep'),
     [],
   );
+});
+
+void t.test('the description has every attribute of the dictionary once', async (t) => {
+  const rows = describeProfile(profileOf(rule('{ tag: "(6000,3000)", action: keep }')));
+  t.equal(new Set(rows.map(({ tag }) => tag)).size, rows.length);
+  const keywords = new Set(rows.map(({ keyword }) => keyword));
+  const missing = dictionary().filter(
+    ({ tag, keyword }) => tag >>> 16 >= 8 && tag >>> 16 !== 0xfffe && !keywords.has(keyword),
+  );
+  t.same(missing, []);
+  for (const [tag, keyword, action, origin] of [
+    ['(0018,0050)', 'SliceThickness', 'keep', 'not listed in PS3.15 E.1-1'],
+    ['(0008,0056)', 'InstanceAvailability', 'keep', 'not listed in PS3.15 E.1-1'],
+    ['(0010,0010)', 'PatientName', 'pseudonym', 'PS3.15 E.1-1'],
+    ['(0018,9074)', 'FrameAcquisitionDateTime', 'dummy', 'PS3.15 E.1-1'],
+    [
+      '(0010,0033)',
+      'PatientBirthDateInAlternativeCalendar',
+      'remove',
+      'remarks, orders and people',
+    ],
+    ['(60xx,3000)', 'OverlayData', 'remove', 'PS3.15 E.1-1'],
+    ['(60xx,0010)', 'OverlayRows', 'remove', 'goes with OverlayData'],
+    ['(6000,3000)', 'OverlayData', 'keep', 'test line 3'],
+    ['(0002,xxxx)', '', 'rebuild', 'no part of an image'],
+    ['private', '', 'remove', 'PS3.15 E.1-1'],
+  ] as const) {
+    t.match(
+      rows.find((row) => row.tag === tag),
+      { tag, keyword, action, origin },
+    );
+  }
 });
 
 void t.test('the description says where each action comes from', async (t) => {
