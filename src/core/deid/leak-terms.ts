@@ -45,8 +45,8 @@ export interface LeakTerms {
 }
 
 export interface TermOptions {
-  /** Does the profile keep this attribute as it is? What it keeps on purpose is no leak. */
-  readonly isKept?: (tag: Tag) => boolean;
+  /** Does the profile keep this attribute as it is, in these sequences? What it keeps on purpose is no leak. */
+  readonly isKept?: (tag: Tag, path: readonly Tag[]) => boolean;
   /** SpecificCharacterSet (0008,0005) that holds where the dataset does not say, e.g. of the header for a trailer. */
   readonly charset?: readonly string[];
 }
@@ -112,17 +112,17 @@ class Collector {
   readonly asBytes = new Map<string, TermKind>();
   /** The same for what the profile keeps. */
   readonly #kept: Collector | undefined;
-  readonly #isKept: (tag: Tag) => boolean;
+  readonly #isKept: (tag: Tag, path: readonly Tag[]) => boolean;
 
-  constructor(isKept: (tag: Tag) => boolean, kept?: Collector) {
+  constructor(isKept: (tag: Tag, path: readonly Tag[]) => boolean, kept?: Collector) {
     this.#isKept = isKept;
     this.#kept = kept;
   }
 
-  dataSet(dataset: DataSet, inherited: readonly string[]): void {
+  dataSet(dataset: DataSet, inherited: readonly string[], path: readonly Tag[] = []): void {
     const own = dataset.elements.find((element) => element.tag === 0x00080005);
     const charset = own?.kind === 'value' ? decodeText(own.value, [], 'CS').split('\\') : inherited;
-    for (const element of dataset.elements) this.#element(element, charset);
+    for (const element of dataset.elements) this.#element(element, charset, path);
   }
 
   result(): LeakTerms {
@@ -135,11 +135,13 @@ class Collector {
     return { terms, dates, uids, spellings, asBytes };
   }
 
-  #element(element: Element, charset: readonly string[]): void {
+  #element(element: Element, charset: readonly string[], path: readonly Tag[]): void {
     if (element.kind === 'sequence') {
-      for (const item of element.items) this.dataSet(item, charset);
+      const below = [...path, element.tag];
+      for (const item of element.items) this.dataSet(item, charset, below);
     } else if (element.kind === 'value' && element.value.length > 0) {
-      const target = this.#kept !== undefined && this.#isKept(element.tag) ? this.#kept : this;
+      const isKept = this.#kept !== undefined && this.#isKept(element.tag, path);
+      const target = (isKept ? this.#kept : undefined) ?? this;
       target.#value(element, charset);
       // kept on purpose is the number of an attribute for numbers, not one that somebody typed into a text
       if (target === this || !idTags.has(element.tag)) this.#numbersByForm(element);

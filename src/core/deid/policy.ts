@@ -40,17 +40,22 @@ export interface Policy {
   unconditional(): FilePolicy;
 }
 
-/** Does the profile keep an attribute of this tag as it is, at the top level? What it keeps on purpose identifies nobody. */
-export function isKeptBy(policy: FilePolicy): (tag: Tag) => boolean {
+/** Does the profile keep an attribute of this tag as it is, in these sequences? What it keeps on purpose identifies nobody. */
+export function isKeptBy(policy: FilePolicy): (tag: Tag, path?: readonly Tag[]) => boolean {
   let known = keptBy.get(policy);
   if (known === undefined) keptBy.set(policy, (known = new Map<Tag, boolean>()));
   const kept = known;
-  return (tag) => {
+  const hasPaths = policy.profile.rules.some((rule) => rule.selector.kind === 'path');
+  const decide = (tag: Tag, path: readonly Tag[]): boolean => {
+    const vr = lookup(tag)?.vrs[0] ?? 'UN';
+    return policy.decide({ tag, vr, creator: undefined, path }).action.kind === 'keep';
+  };
+  return (tag, path = []) => {
+    if (hasPaths && path.length > 0) return decide(tag, path);
     let answer = kept.get(tag);
     if (answer !== undefined) return answer;
     if (kept.size >= maxKnown) kept.clear();
-    const vr = lookup(tag)?.vrs[0] ?? 'UN';
-    answer = policy.decide({ tag, vr, creator: undefined, path: [] }).action.kind === 'keep';
+    answer = decide(tag, []);
     kept.set(tag, answer);
     return answer;
   };

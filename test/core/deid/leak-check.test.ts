@@ -8,7 +8,7 @@ import { datesIn } from '../../../src/core/deid/leak-dates.ts';
 import { nationalIdsIn } from '../../../src/core/deid/leak-numbers.ts';
 import { fold, squeeze } from '../../../src/core/deid/leak-terms-text.ts';
 import type { DataSet } from '../../../src/core/dicom/dataset.ts';
-import { createPolicy } from '../../../src/core/deid/policy.ts';
+import { createPolicy, isKeptBy } from '../../../src/core/deid/policy.ts';
 import { charsetsOf } from '../../../src/core/deid/reading.ts';
 import { lookup } from '../../../src/core/dicom/dictionary.ts';
 import { createWalker } from '../../../src/core/dicom/walker.ts';
@@ -134,6 +134,22 @@ void t.test('what the profile keeps on purpose is no leak', async (t) => {
     elements: sorted([...ids, text('20200102 Referrer'), comment('Testperson')]),
   });
   t.same(findLeaks(file, terms, { subjectCodes: [code] }), [{ tag: '(0020,4000)', kind: 'name' }]);
+});
+
+void t.test('what a rule by path keeps is no leak, and stays one elsewhere', async (t) => {
+  const observer = (tag: number): TestElement =>
+    el(tag, 'SQ', { items: [[el(0x0040a123, 'PN', 'Weisskopf^Hans')]] });
+  const yaml = 'rules: [{ path: ContentSequence/PersonName, action: keep }]';
+  for (const [sequence, found] of [
+    [0x0040a730, []],
+    [0x00089215, [{ tag: '(0040,A123)', kind: 'name' }]],
+  ] as const) {
+    const header = headerOf([...before, observer(sequence)], syntaxes.explicit);
+    const policy = createPolicy(profileOf(yaml)).forFile(header);
+    const terms = collectTerms(header, { isKept: isKeptBy(policy) });
+    const file = dicomFile({ elements: sorted([...ids, observer(sequence)]) });
+    t.same(findLeaks(file, terms, { subjectCodes: [code] }), found);
+  }
 });
 
 void t.test('names of files and entries', async (t) => {
