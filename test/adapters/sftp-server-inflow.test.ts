@@ -12,6 +12,7 @@ import t from 'tap';
 import { giveBack, takeBuffer } from '../../src/adapters/sftp-server/buffers.ts';
 import { createPacketReader, packetType } from '../../src/adapters/sftp-server/codec.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
+import { createHandles, type Handle } from '../../src/adapters/sftp-server/handles.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
 import {
   mayHold,
@@ -181,10 +182,15 @@ const pretend = (): { granted: number; grant(bytes: number): void; windowBytes: 
 });
 
 void t.test('the window grows for who is far away, and not while the disk is slow', async (t) => {
-  const far = (holds: number, purse = createPurse(1 << 30)): number => {
+  const far = (
+    holds: number,
+    purse = createPurse(1 << 30),
+    roundTripMs = 40,
+    waits = 40,
+  ): number => {
     let now = 0;
     const inflow = { ...pretend(), finish: () => undefined };
-    const window = createWindow(inflow, { purse, now: () => now });
+    const window = createWindow(inflow, { purse, now: () => now, roundTripMs: () => roundTripMs });
     const pieceBytes = 32_768;
     let left = inflow.windowBytes;
     let held = 0;
@@ -197,7 +203,8 @@ void t.test('the window grows for who is far away, and not while the disk is slo
         else window.done(pieceBytes);
       }
       left = inflow.granted - before;
-      now += 40;
+      // A busy machine makes a near client wait; a far one is never quicker than its line.
+      now += round === 0 ? waits : 40;
     }
     t.ok(taken);
     return window.sizeBytes;
@@ -205,6 +212,8 @@ void t.test('the window grows for who is far away, and not while the disk is slo
   t.equal(far(0), windowLimits.mostBytes);
   t.equal(far(1 << 20), 2 << 20, 'half of it lies here undone');
   t.equal(far(0, createPurse(0)), 2 << 20, 'others have it all');
+  t.equal(far(0, createPurse(1 << 30), 1), 2 << 20, 'near by what it answered');
+  t.equal(far(0, createPurse(1 << 30), 40, 1), 2 << 20, 'near by how soon it went on once');
   const purse = createPurse(20 << 20);
   t.equal(far(0, purse), 16 << 20);
   t.equal(far(0, purse), 8 << 20);
@@ -217,6 +226,28 @@ void t.test('what is promised and what is held are never more than the window', 
   t.equal(inflow.granted, 0);
   t.notOk(window.received(1), 'beyond it');
   window.end();
+});
+
+void t.test('the way to the client is as long as its shortest answer to a handle', async (t) => {
+  let now = 0;
+  const handles = createHandles(4, undefined, () => now);
+  const folder = { kind: 'folder' } as Handle;
+  t.equal(handles.roundTripMs, Infinity);
+  const slow = handles.add(folder);
+  now += 50;
+  handles.get(slow);
+  t.equal(handles.roundTripMs, 50);
+  now += 1;
+  handles.get(slow);
+  t.equal(handles.roundTripMs, 50, 'what it names again says nothing');
+  const quick = handles.add(folder);
+  now += 3;
+  handles.remove(quick);
+  t.equal(handles.roundTripMs, 3);
+  const never = handles.add(folder);
+  handles.removeWhere(() => true);
+  t.throws(() => handles.get(never));
+  t.equal(handles.roundTripMs, 3);
 });
 
 void t.test('a buffer is used again when it was given back, and only once', async (t) => {

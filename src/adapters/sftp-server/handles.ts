@@ -142,12 +142,16 @@ export function createHandleQueue(
 }
 
 export interface Handles {
+  /** Its id, to be told to the client at once. */
   add(handle: Handle): Buffer;
   get(id: Buffer): Handle;
   file(id: Buffer): FileHandle;
   /** Takes it out, so that no later request reaches it. */
   remove(id: Buffer): Handle;
   all(): readonly Handle[];
+  /** The shortest time from telling the client an id to the first request that names it: the way there and back, and what the
+   *  client needs for it. Infinity before there was one. */
+  readonly roundTripMs: number;
   /** Takes out those that no longer may be, by the same test for each. */
   removeWhere(isOver: (handle: Handle) => boolean): readonly Handle[];
   /** Room for one more, before it is opened; TOO_MANY_HANDLES. Give it back with `release` once added or failed. */
@@ -189,24 +193,40 @@ export function createBudgets(maximum: number): Budgets {
 }
 
 /** `maximum` open at a time; ids are counted up and never used twice in a session. */
-export function createHandles(maximum: number, budget?: Budget): Handles {
+export function createHandles(
+  maximum: number,
+  budget?: Budget,
+  now: () => number = () => performance.now(),
+): Handles {
   const open = new Map<number, Handle>();
+  /** When the client was told of those that it has not named yet. */
+  const told = new Map<number, number>();
+  let roundTripMs = Infinity;
   let last = 0;
   let reserved = 0;
+  const heard = (id: number): void => {
+    const at = told.get(id);
+    if (at === undefined) return;
+    told.delete(id);
+    roundTripMs = Math.min(roundTripMs, now() - at);
+  };
   const key = (id: Buffer): number => {
     if (id.length !== 4) throw new AppError('BAD_HANDLE');
     return id.readUInt32BE(0);
   };
   const leave = budget?.join(() => open.size + reserved);
   const get = (id: Buffer): Handle => {
-    const handle = open.get(key(id));
+    const number = key(id);
+    const handle = open.get(number);
     if (handle === undefined) throw new AppError('BAD_HANDLE');
+    heard(number);
     return handle;
   };
   return {
     add: (handle) => {
       last = (last + 1) >>> 0;
       open.set(last, handle);
+      told.set(last, now());
       const id = Buffer.alloc(4);
       id.writeUInt32BE(last, 0);
       return id;
@@ -225,7 +245,12 @@ export function createHandles(maximum: number, budget?: Budget): Handles {
     removeWhere: (isOver) => {
       const over = [...open].filter(([, handle]) => isOver(handle));
       // Asking may have taken some away already: each is handed out once, since whoever gets it closes it.
-      return over.filter(([id]) => open.delete(id)).map(([, handle]) => handle);
+      const removed = over.filter(([id]) => open.delete(id));
+      for (const [id] of removed) told.delete(id);
+      return removed.map(([, handle]) => handle);
+    },
+    get roundTripMs() {
+      return roundTripMs;
     },
     all: () => [...open.values()],
     reserve: () => {

@@ -98,7 +98,9 @@ export class SftpSession {
     this.#aloud = createAloud(channel, connection.software, context.now);
     this.#inflow = takeInflow(channel, (bytes) => this.#take(bytes));
     const before = (): void => connection.cork();
-    this.#window = this.#inflow === undefined ? undefined : createWindow(this.#inflow, { before });
+    const roundTripMs = (): number => context.handles.roundTripMs;
+    this.#window =
+      this.#inflow === undefined ? undefined : createWindow(this.#inflow, { before, roundTripMs });
     this.#listen();
   }
 
