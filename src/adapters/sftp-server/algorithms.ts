@@ -16,6 +16,8 @@ class WithoutSha1 extends Array<string> {
   }
 }
 
+const gcm = ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'];
+
 export const algorithms = {
   kex: [
     'curve25519-sha256',
@@ -25,13 +27,7 @@ export const algorithms = {
     'diffie-hellman-group14-sha256',
   ],
   serverHostKey: WithoutSha1.from(serverHostKeys),
-  cipher: [
-    'aes128-gcm@openssh.com',
-    'aes256-gcm@openssh.com',
-    'aes128-ctr',
-    'aes192-ctr',
-    'aes256-ctr',
-  ],
+  cipher: [...gcm, 'aes128-ctr', 'aes192-ctr', 'aes256-ctr'],
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
   compress: ['none'],
 } as unknown as NonNullable<ServerConfig['algorithms']>;
@@ -48,3 +44,8 @@ export const macsOfOldClients: readonly string[] = [
 
 export const isOldClient = (software: string): boolean =>
   /^libssh2_(?:0|1\.(?:\d|10))(?:\.|_|$)/.test(software);
+
+/** What is offered to a client of which we know already what it offers; undefined: the same as to all. */
+export function ciphersFor(offered: readonly string[]): readonly string[] | undefined {
+  return gcm.some((cipher) => offered.includes(cipher)) ? gcm : undefined;
+}

@@ -18,7 +18,7 @@ import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
 import { createRefusals } from './refusals.ts';
 import { shareReads, type SharedSocket } from './shared-socket.ts';
-import { createSsh, listenOn, readHostKeys } from './ssh-layer.ts';
+import { createSsh, listenOn, offer, readHostKeys } from './ssh-layer.ts';
 import { asFailure } from './status.ts';
 
 export interface SftpServerParts {
@@ -70,8 +70,12 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       const socket = [...live.keys()].find(
         ({ remoteAddress, remotePort }) => remoteAddress === ip && remotePort === port,
       );
-      if (socket === undefined) client.end();
-      else begin(client, socket, header.versions.software);
+      if (socket === undefined) {
+        client.end();
+        return;
+      }
+      offer(client, header.versions.software, reads.get(socket)?.offeredCiphers);
+      begin(client, socket, header.versions.software);
     });
     signReceipt = createReceiptSigner(hostKeys);
     const listening = createServer({ pauseOnConnect: true }, (accepted) => {

@@ -3,9 +3,12 @@
 // as from any socket; until `lend` is called each piece is a copy that may be kept.
 
 import { Socket } from 'node:net';
+import { createFirstWords } from './first-words.ts';
 
 export interface SharedSocket {
   readonly socket: Socket;
+  /** See FirstWords; known before the first 'data', if at all. */
+  readonly offeredCiphers: readonly string[] | undefined;
   /**
    * From now on pieces are the socket's own memory, valid until the next read; unless the reader says that somebody still
    * holds on to a part of it, then the socket goes on with new memory.
@@ -31,7 +34,9 @@ export function shareReads(accepted: Socket): SharedSocket {
   const inner = accepted as unknown as WithHandle;
   const handle = inner._handle;
   // A Node that keeps it elsewhere: as it always was.
-  if (handle === undefined || handle === null) return { socket: accepted, lend: () => undefined };
+  if (handle === undefined || handle === null) {
+    return { socket: accepted, offeredCiphers: undefined, lend: () => undefined };
+  }
   inner._handle = null;
   let memory = Buffer.allocUnsafeSlow(strangerBytes);
   let reader: SharedReader | undefined;
@@ -48,17 +53,24 @@ export function shareReads(accepted: Socket): SharedSocket {
   const read = (count: number): boolean => {
     const bytes = memory.subarray(0, waiting + count);
     socket.cork();
-    if (reader === undefined) socket.emit('data', Buffer.from(bytes));
+    if (reader === undefined) words.take(Buffer.from(bytes));
     else lend(reader, bytes);
     socket.uncork();
     return true;
   };
   const options = { handle, onread: { buffer: () => memory.subarray(waiting), callback: read } };
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
-  // The server counts its connections by the one it gave us.
-  socket.once('close', () => accepted.destroy());
+  const words = createFirstWords((bytes) => void socket.emit('data', bytes));
+  socket.once('close', () => {
+    words.end();
+    // The server counts its connections by the one it gave us.
+    accepted.destroy();
+  });
   return {
     socket,
+    get offeredCiphers() {
+      return words.ciphers;
+    },
     lend: (given) => {
       reader = given;
     },

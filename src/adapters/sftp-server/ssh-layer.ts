@@ -6,8 +6,8 @@ import ssh2 from 'ssh2';
 import type { ClientInfo, Connection } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { Log } from '../../flow/ports/clock.ts';
-import { algorithms, isOldClient, macsOfOldClients } from './algorithms.ts';
-import { offerMacs } from './ssh2-private.ts';
+import { algorithms, ciphersFor, isOldClient, macsOfOldClients } from './algorithms.ts';
+import { offerOnly } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
 /** Keys as text, or paths of files. */
@@ -39,10 +39,20 @@ export function createSsh(
     asFailure(error, log, 'listen');
   });
   ssh.on('connection', (client: Connection, info: ClientInfo) => {
-    if (isOldClient(info.header.versions.software)) offerMacs(client, macsOfOldClients);
     begin(client, info);
   });
   return ssh;
+}
+
+/** `offered`: the ciphers of the client's own offer, where they are known already. */
+export function offer(
+  client: Connection,
+  software: string,
+  offered: readonly string[] | undefined,
+): void {
+  if (isOldClient(software)) offerOnly(client, { macs: macsOfOldClients });
+  const ciphers = offered === undefined ? undefined : ciphersFor(offered);
+  if (ciphers !== undefined) offerOnly(client, { ciphers });
 }
 
 export function listenOn(server: Server, host: string, port: number): Promise<void> {

@@ -128,18 +128,21 @@ export function mayHold(client: Connection, memory: ArrayBufferLike): boolean {
 }
 
 /**
- * Offers these MACs on this connection alone. Called in 'connection', before ssh2 has sent its offer. False when ssh2 is not
- * as we know it: then the offer stays the server's.
+ * Offers these algorithms, of their kinds, on this connection alone. Called in 'connection', before ssh2 has sent its offer.
+ * False when ssh2 is not as we know it: then the offer stays the server's.
  */
-export function offerMacs(client: Connection, macs: readonly string[]): boolean {
+export function offerOnly(
+  client: Connection,
+  { macs, ciphers }: { readonly macs?: readonly string[]; readonly ciphers?: readonly string[] },
+): boolean {
   const protocol = protocolOf(client);
   const offer = protocol?._offer;
   if (protocol === undefined || offer?.lists?.cs?.mac === undefined) return false;
   if (protocol._kexinit !== undefined) return false;
   const { kex, serverHostKey, cs, sc } = offer.lists;
   const way = (lists: InnerLists['cs']): object => ({
-    cipher: [...lists.cipher.array],
-    mac: [...macs],
+    cipher: [...(ciphers ?? lists.cipher.array)],
+    mac: [...(macs ?? lists.mac.array)],
     compress: [...lists.compress.array],
     lang: [...lists.lang.array],
   });
