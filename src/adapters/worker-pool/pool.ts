@@ -41,6 +41,9 @@ export interface WorkerPoolOptions {
  */
 const defaultHeapMb = 2048;
 
+/** A third of what Node gives a thread: each then keeps 4 MB less for nothing, and takes no more time that could be measured. */
+const youngHeapMb = 12;
+
 const defaultStallMs = 600_000;
 
 const shippedWorker = (): string =>
@@ -60,7 +63,10 @@ export function createWorkerPool(options: WorkerPoolOptions): Processor {
     // A worker that waits in Atomics.wait would not see the answers on the tasks' ports.
     atomics: 'disabled',
     recordTiming: false,
-    resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? defaultHeapMb },
+    resourceLimits: {
+      maxOldGenerationSizeMb: options.heapMb ?? defaultHeapMb,
+      maxYoungGenerationSizeMb: youngHeapMb,
+    },
   });
   // A thread that ends between two tasks is replaced by the next task; there is nobody to tell.
   pool.on('error', () => undefined);
