@@ -10,6 +10,7 @@ import { paced } from './storage-pace.ts';
 const threads = {
   open: promisify(fs.open),
   lstat: promisify(fs.lstat),
+  read: promisify(fs.read),
   writev: promisify(fs.writev),
   fsync: promisify(fs.fsync),
 };
@@ -18,6 +19,12 @@ const writeFew = paced(
     bytesWritten: fs.writevSync(fd, chunks, at),
   }),
   (fd, chunks, at) => threads.writev(fd, chunks, at),
+);
+const readFew = paced(
+  (fd: number, target: NodeJS.ArrayBufferView, from: number, length: number, at: number) => ({
+    bytesRead: fs.readSync(fd, target, from, length, at),
+  }),
+  (fd, target, from, length, at) => threads.read(fd, target, from, length, at),
 );
 const syncFew = paced((fd: number): void => fs.fsyncSync(fd), threads.fsync);
 
@@ -28,7 +35,16 @@ export const calls = {
     (path, flags, mode) => threads.open(path, flags, mode),
   ),
   close: paced((fd: number): void => fs.closeSync(fd), promisify(fs.close)),
-  read: promisify(fs.read),
+  /** `areFew`: they are near the file's beginning, and of a small file all there is. */
+  read: (
+    fd: number,
+    target: NodeJS.ArrayBufferView,
+    from: number,
+    length: number,
+    at: number,
+    areFew = false,
+  ): Promise<{ readonly bytesRead: number }> =>
+    areFew ? readFew(fd, target, from, length, at) : threads.read(fd, target, from, length, at),
   readv: promisify(fs.readv),
   /** `areFew`: it is all that this file was given since it was last synced, and not much. */
   writev: (
@@ -59,7 +75,7 @@ export const calls = {
   fsync: (fd: number, areFew = false): Promise<void> => (areFew ? syncFew(fd) : threads.fsync(fd)),
   link: promisify(fs.link),
   unlink: promisify(fs.unlink),
-  rename: promisify(fs.rename),
+  rename: paced((from: string, to: string): void => fs.renameSync(from, to), promisify(fs.rename)),
   mkdir: promisify(fs.mkdir),
   rmdir: promisify(fs.rmdir),
   copyFile: promisify(fs.copyFile),

@@ -7,8 +7,8 @@ import type { KeptFolder } from './storage-folders.ts';
 
 /** IOV_MAX on Linux: more buffers than this do not fit into one writev. */
 const maximumBuffers = 1024;
-/** A file of this size is written, and synced, at once where the disk is quick. What is more is left to the threads, which do it
- *  while the next bytes are decrypted. */
+/** A file of this size is written, synced and read at once where the disk is quick. What is more is left to the threads, which do
+ *  it while the next bytes are decrypted, or the last ones encrypted. */
 const fewBytes = 1 << 18;
 
 /** `folder`, where a new entry is in: it is synced with the first sync, and released when the file is closed. */
@@ -19,7 +19,8 @@ export function asOpenFile(fd: number, folder?: KeptFolder): OpenFile {
   const readInto = async (target: Uint8Array, offset: number): Promise<number> => {
     let done = 0;
     while (done < target.length) {
-      const { bytesRead } = await calls.read(fd, target, done, target.length - done, offset + done);
+      const [length, at] = [target.length - done, offset + done];
+      const { bytesRead } = await calls.read(fd, target, done, length, at, at + length <= fewBytes);
       if (bytesRead === 0) break;
       done += bytesRead;
     }

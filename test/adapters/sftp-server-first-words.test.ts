@@ -104,7 +104,7 @@ void t.test('a real OpenSSH takes GCM unless it is told otherwise', async (t) =>
       ...['-F', '/dev/null', '-o', 'StrictHostKeyChecking=no'],
       ...['-o', `UserKnownHostsFile=${join(work, 'known')}`, 'alice@127.0.0.1'],
     ]);
-    return /client->server cipher: (\S+)/.exec(stderr.toString())?.[1];
+    return /client->server cipher: (\S+)/.exec(stderr)?.[1];
   };
   t.equal(await cipherOf(), gcm);
   t.equal(await cipherOf('-c', 'aes256-gcm@openssh.com'), 'aes256-gcm@openssh.com');
