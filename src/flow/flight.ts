@@ -6,12 +6,12 @@ import type { Delivery } from './ports/deliveries.ts';
 export interface Room {
   readonly files: number;
   readonly bytes: number;
+  /** More of one file is never in memory. */
+  readonly bytesOfOne: number;
 }
 
 const fewestFiles = 64;
 const mostFiles = 256;
-/** A file has so many of them in memory at most (see sftp-remote/transfer). */
-const mostBytesOfOne = 4 * 1024 * 1024;
 const mostBytes = 48 * 1024 * 1024;
 /** What may wait for its commit. */
 const mostUnsettled = 1024;
@@ -20,10 +20,11 @@ const mostUnsettled = 1024;
 export function roomFor(line: {
   readonly roundTripMs: number;
   readonly maximumOpen: number;
+  readonly flightBytes: number;
 }): Room {
   const wanted = fewestFiles + Math.ceil(line.roundTripMs * 6);
   const files = Math.max(1, Math.min(wanted, mostFiles, Math.floor(line.maximumOpen / 2)));
-  return { files, bytes: mostBytes };
+  return { files, bytes: mostBytes, bytesOfOne: line.flightBytes };
 }
 
 export interface FlightParts {
@@ -42,6 +43,7 @@ export async function sendAll(parts: FlightParts, signal: AbortSignal): Promise<
   const either = AbortSignal.any([signal, stop.signal]);
   const underWay = new Map<string, Promise<void>>();
   const taken = { files: 0, bytes: 0 };
+  const weightOf = ({ sizeBytes }: Delivery): number => Math.min(sizeBytes, parts.room.bytesOfOne);
   let failure: { readonly error: unknown } | undefined;
   let wake = (): void => undefined;
   const moment = (): Promise<void> => new Promise((resolve) => (wake = resolve));
@@ -100,5 +102,3 @@ export async function sendAll(parts: FlightParts, signal: AbortSignal): Promise<
   if (failure !== undefined) throw failure.error;
   signal.throwIfAborted();
 }
-
-const weightOf = ({ sizeBytes }: Delivery): number => Math.min(sizeBytes, mostBytesOfOne);

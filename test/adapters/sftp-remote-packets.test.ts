@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import ssh2, { type Client as ClientType } from 'ssh2';
 import { SftpChannel } from '../../src/adapters/sftp-remote/channel.ts';
 import { handleOf } from '../../src/adapters/sftp-remote/small-file.ts';
-import { createPieces, writeAll } from '../../src/adapters/sftp-remote/transfer.ts';
+import { createPieces, flightBytesFor, writeAll } from '../../src/adapters/sftp-remote/transfer.ts';
 import { noAttributes, string, uint32 } from '../../src/adapters/sftp-remote/wire.ts';
 import { createSlabs, reusePackets } from '../../src/adapters/ssh2-packets.ts';
 import { sourceOf } from '../support/fake-remote.ts';
@@ -88,7 +88,7 @@ for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr'] as const) {
       const handle = handleOf(await channel.request('OPEN', open, 'HANDLE'));
       let keys = 0;
       client.on('handshake', () => (keys += 1));
-      const how = { offset: 0, sizeBytes: bytes.length, pieces: createPieces(255 * 1024) };
+      const how = { offset: 0, sizeBytes: bytes.length, pieces: createPieces(255 * 1024, 4 << 20) };
       await writeAll(channel, handle, sourceOf(bytes), how, new AbortController().signal);
       await channel.request('CLOSE', [handle], 'STATUS');
       t.ok(keys >= 2, 'keys were exchanged meanwhile');
@@ -96,3 +96,10 @@ for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr'] as const) {
     },
   );
 }
+
+void t.test('the longer the line, the more of a file is under way, up to a bound', async (t) => {
+  t.equal(flightBytesFor(0.2), 4 << 20);
+  t.ok(flightBytesFor(20) >= 20 * 400_000, 'a fast line is never idle');
+  t.equal(flightBytesFor(40), 16_000_000);
+  t.equal(flightBytesFor(10_000), 16 << 20, 'memory has its bound');
+});

@@ -14,11 +14,8 @@ import { createPacketReader, packetType } from '../../src/adapters/sftp-server/c
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { createHandles, type Handle } from '../../src/adapters/sftp-server/handles.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
-import {
-  mayHold,
-  takeInflow,
-  wholePacketBytes,
-} from '../../src/adapters/sftp-server/ssh2-private.ts';
+import { mayHold, wholePacketBytes } from '../../src/adapters/sftp-server/ssh2-private.ts';
+import { takeInflow } from '../../src/adapters/ssh2-inflow.ts';
 import { reusePackets } from '../../src/adapters/ssh2-packets.ts';
 import { createPurse, createWindow, windowLimits } from '../../src/adapters/sftp-server/window.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
@@ -96,6 +93,35 @@ void t.test('ssh2 still has the fields by which a channel is read without it', a
   t.equal(wholePacketBytes(connection, two.subarray(0, 3)), 0);
   t.equal(wholePacketBytes(connection, packetOf(1 << 20).subarray(0, 99)), 99, 'ssh2 refuses it');
 });
+
+void t.test(
+  'and those by which the sender gives a partner as much window as its line needs',
+  async (t) => {
+    const pair = await rawPair();
+    const { serverChannel, clientChannel } = pair;
+    t.teardown(() => pair.close());
+    let received = 0;
+    let hasEnded = false;
+    const inflow = takeInflow(clientChannel, (bytes) => {
+      if (bytes === undefined) hasEnded = true;
+      else received += bytes.length;
+    });
+    t.equal(inflow?.windowBytes, 2 << 20);
+    serverChannel.write(Buffer.alloc(9 << 20));
+    t.ok(await until(() => received === 2 << 20), 'the first window');
+    await until(() => false, 50);
+    t.equal(received, 2 << 20, 'and no more');
+    inflow?.grant(32 << 20);
+    t.ok(await until(() => received === 9 << 20), 'what was granted beyond');
+    const closed = new Promise((resolve) => clientChannel.once('close', resolve));
+    clientChannel.once('end', () => t.pass('its end is heard'));
+    serverChannel.end();
+    t.ok(await until(() => hasEnded));
+    inflow?.finish();
+    serverChannel.close();
+    await closed;
+  },
+);
 
 /** As AES-GCM has it on the line: the length, so many bytes, the tag. */
 function packetOf(bytes: number): Buffer {

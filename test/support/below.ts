@@ -17,6 +17,7 @@ export function below(
         hashes: remote.hashes,
         roundTripMs: remote.roundTripMs,
         maximumOpen: remote.maximumOpen,
+        flightBytes: remote.flightBytes,
         facts: (path) => remote.facts(at(path)),
         ensureFolder: (path) => remote.ensureFolder(at(path)),
         putNew: async (file, path, by) => {

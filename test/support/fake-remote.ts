@@ -107,6 +107,10 @@ class FakeRemote implements Remote {
     return 64;
   }
 
+  get flightBytes(): number {
+    return 4 << 20;
+  }
+
   async putNew(...[file, path, by]: Parameters<Remote['putNew']>): ReturnType<Remote['putNew']> {
     if (this.#partner.files.has(path)) return this.#call('putNew', () => undefined);
     const how = { offset: 0, sizeBytes: file.bytes.length, modifiedMs: file.modifiedMs };

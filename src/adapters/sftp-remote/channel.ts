@@ -77,11 +77,23 @@ export class SftpChannel {
   /** Extension names that the server announced, each with its data. */
   extensions: ReadonlyMap<string, string> = new Map();
 
-  /** `atOnce`: what is written inside leaves in one go; a call of the operating system for each packet costs the most. */
-  constructor(stream: Duplex, atOnce: (send: () => void) => void = (send) => send()) {
+  /**
+   * `atOnce`: what is written inside leaves in one go; a call of the operating system for each packet costs the most. `receive`:
+   * another way to what comes than the stream's 'data'.
+   */
+  constructor(
+    stream: Duplex,
+    {
+      atOnce = (send) => send(),
+      receive = (hear) => void stream.on('data', hear),
+    }: {
+      readonly atOnce?: (send: () => void) => void;
+      readonly receive?: (hear: (bytes: Buffer) => void) => void;
+    } = {},
+  ) {
     this.#stream = stream;
     this.#atOnce = atOnce;
-    stream.on('data', (chunk: Buffer) => this.#hear(chunk));
+    receive((chunk) => this.#hear(chunk));
     stream.on('error', (cause: Error) => this.fail(lost(cause)));
     stream.on('close', () => this.fail(lost()));
     stream.on('end', () => this.fail(lost()));

@@ -11,7 +11,9 @@ import ssh2, {
 import { AppError } from '../../core/errors.ts';
 import { fingerprintOfBlob } from '../../core/sshsig.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
+import { takeInflow } from '../ssh2-inflow.ts';
 import { reusePackets } from '../ssh2-packets.ts';
+import { mostFlightBytes } from './transfer.ts';
 
 const { Client } = ssh2;
 
@@ -24,6 +26,8 @@ export interface ConnectOptions {
 
 export interface Connection {
   readonly stream: Duplex;
+  /** Calls `hear` with all that comes; instead of the stream's 'data'. */
+  readonly receive: (hear: (bytes: Buffer) => void) => void;
   readonly hostKey: string;
   /** What is sent inside leaves in one call of the operating system. */
   readonly atOnce: (send: () => void) => void;
@@ -124,6 +128,7 @@ async function attempt(
       kind: 'connected',
       connection: {
         stream,
+        receive: (hear) => receive(stream, hear),
         hostKey: fingerprintOfBlob(presented),
         atOnce: (send) => {
           socket.cork();
@@ -149,6 +154,26 @@ async function attempt(
     }
     throw toAppError(error);
   }
+}
+
+/** So much may be on its way to us: what we asked for, on a line as long as it may be (transfer.ts). ssh2 has 2 MB. */
+const windowBytes = 2 * mostFlightBytes;
+
+function receive(stream: Duplex, hear: (bytes: Buffer) => void): void {
+  let owedBytes = 0;
+  const inflow = takeInflow(stream, (bytes) => {
+    if (bytes === undefined) {
+      inflow?.finish();
+      return;
+    }
+    hear(bytes);
+    owedBytes += bytes.length;
+    if (owedBytes < windowBytes / 4) return;
+    inflow?.grant(owedBytes);
+    owedBytes = 0;
+  });
+  if (inflow === undefined) stream.on('data', hear);
+  else inflow.grant(windowBytes - inflow.windowBytes);
 }
 
 /** A connected socket. Small packets go at once: a request must not wait for the answer to the one before. */

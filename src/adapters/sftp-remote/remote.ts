@@ -19,7 +19,7 @@ import { askReceipt } from './ask-receipt.ts';
 import { readSha256, sha256Request } from './check-file.ts';
 import { connectSftp } from './connect.ts';
 import { handleOf, writeSmall } from './small-file.ts';
-import { createPieces, hashByReading, writeAll, type Pieces } from './transfer.ts';
+import { createPieces, flightBytesFor, hashByReading, writeAll, type Pieces } from './transfer.ts';
 import {
   noAttributes,
   openFlags,
@@ -45,7 +45,7 @@ export function createRemotes(options: {
   return {
     connect: async (address, signal) => {
       const connection = await connectSftp(address, connecting, signal);
-      const channel = new SftpChannel(connection.stream, connection.atOnce);
+      const channel = new SftpChannel(connection.stream, connection);
       try {
         await channel.start();
         const askedAt = performance.now();
@@ -87,6 +87,7 @@ class SftpRemote implements Remote {
   readonly hashes: boolean;
   readonly roundTripMs: number;
   readonly maximumOpen: number;
+  readonly flightBytes: number;
   readonly #channel: SftpChannel;
   readonly #limits: Limits;
   readonly #pieces: Pieces;
@@ -104,8 +105,9 @@ class SftpRemote implements Remote {
     this.#channel = channel;
     this.hostKey = facts.hostKey;
     this.#limits = facts.limits;
-    this.#pieces = createPieces(facts.limits.writeBytes);
     this.roundTripMs = facts.roundTripMs;
+    this.flightBytes = flightBytesFor(facts.roundTripMs);
+    this.#pieces = createPieces(facts.limits.writeBytes, this.flightBytes);
     this.maximumOpen = facts.limits.handles;
     this.#end = facts.end;
     this.hashes = this.#offers('check-file') || this.#offers('check-file-name');
@@ -213,8 +215,9 @@ class SftpRemote implements Remote {
     if (this.hashes && lengthBytes > 0) {
       return { sha256: await this.#checkFile(path, lengthBytes), by: 'check-file' };
     }
+    const how = { lengthBytes, chunkBytes: this.#limits.readBytes, flightBytes: this.flightBytes };
     const sha256 = await this.#withHandle(path, openFlags.READ, (handle) =>
-      hashByReading(this.#channel, handle, lengthBytes, this.#limits.readBytes, signal),
+      hashByReading(this.#channel, handle, how, signal),
     );
     return { sha256, by: 'read-back' };
   }

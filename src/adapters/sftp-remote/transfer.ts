@@ -7,26 +7,34 @@ import type { RemoteSource } from '../../flow/ports/replication.ts';
 import { RemoteStatus, writeRoomBytes, type SftpChannel } from './channel.ts';
 import { statusCodes, uint32, uint64 } from './wire.ts';
 
-/** A file: 128 requests of 32 KB, or 16 of 255 KB. Covers 100 MB/s at 40 ms. */
-const inFlightBytes = 4 * 1024 * 1024;
+const leastFlightBytes = 4 << 20;
+/** Of one file, whatever the line. */
+export const mostFlightBytes = 16 << 20;
+/** What a fast line carries. */
+const bytesEachMs = 400_000;
+
+/** How many bytes of one file are under way, so that the line is never idle for want of an answer. */
+export const flightBytesFor = (roundTripMs: number): number =>
+  Math.min(mostFlightBytes, Math.max(leastFlightBytes, Math.ceil(roundTripMs * bytesEachMs)));
+
 /** Read at once, of a file. */
 const readAheadBytes = 4 * 255 * 1024;
-/** Of one connection, whatever its files. */
-const keptBytes = 2 * inFlightBytes;
-
 /** Memory for WRITEs, used again and again: new memory for each is the collector's work, which costs more than the sending. */
 export interface Pieces {
   readonly dataBytes: number;
+  readonly flightBytes: number;
   /** With room in front for the packet's fields (channel.ts). */
   take(): Buffer;
   giveBack(memory: Buffer): void;
 }
 
-export function createPieces(dataBytes: number): Pieces {
+/** For one connection, whatever its files: twice what one of them has under way is kept. */
+export function createPieces(dataBytes: number, flightBytes: number): Pieces {
   const free: Buffer[] = [];
-  const most = Math.ceil(keptBytes / dataBytes);
+  const most = Math.ceil((2 * flightBytes) / dataBytes);
   return {
     dataBytes,
+    flightBytes,
     take: () => free.pop() ?? Buffer.allocUnsafeSlow(writeRoomBytes + dataBytes),
     giveBack: (memory) => {
       if (free.length < most) free.push(memory);
@@ -129,7 +137,8 @@ class Flight {
   }
 
   async room(): Promise<void> {
-    while (this.#bytes >= inFlightBytes && this.failure === undefined) await this.#answer();
+    while (this.#bytes >= this.#pieces.flightBytes && this.failure === undefined)
+      await this.#answer();
   }
 
   async landed(): Promise<void> {
@@ -145,13 +154,18 @@ class Flight {
 export async function hashByReading(
   channel: SftpChannel,
   handle: Buffer,
-  lengthBytes: number,
-  chunkBytes: number,
+  how: {
+    readonly lengthBytes: number;
+    /** Of one request. */
+    readonly chunkBytes: number;
+    readonly flightBytes: number;
+  },
   signal: AbortSignal,
 ): Promise<string> {
+  const { lengthBytes, chunkBytes, flightBytes } = how;
   const hash = createHash('sha256');
   const ahead: Promise<Buffer[]>[] = [];
-  const width = Math.ceil(inFlightBytes / chunkBytes);
+  const width = Math.ceil(flightBytes / chunkBytes);
   let asked = 0;
   while (asked < lengthBytes || ahead.length > 0) {
     signal.throwIfAborted();

@@ -14,7 +14,7 @@ import { createOrder, type Order } from './order.ts';
 import { advertised } from './requests-extended.ts';
 import { endHandle } from './requests-files.ts';
 import { createSender, type Sender } from './sender.ts';
-import { takeInflow, type Inflow } from './ssh2-private.ts';
+import { takeInflow, type Inflow } from '../ssh2-inflow.ts';
 import { asFailure } from './status.ts';
 import { createWindow, type Window } from './window.ts';
 

@@ -2,7 +2,7 @@
 // Here it grows while the client is far away and the disk keeps up, and what is received and not done yet counts as part of
 // it, so that a client that is faster than the disk costs no more than its window.
 
-import type { Inflow } from './ssh2-private.ts';
+import type { Inflow } from '../ssh2-inflow.ts';
 
 /** All sessions together may promise so much beyond what each has anyway. */
 export interface Purse {

@@ -37,6 +37,8 @@ export interface Remote {
   readonly roundTripMs: number;
   /** How many files may be open there at a time. */
   readonly maximumOpen: number;
+  /** So many bytes of one file are in memory at most. */
+  readonly flightBytes: number;
   facts(path: string): Promise<RemoteFacts | undefined>;
   /**
    * Makes `path` with these bytes and this time, synced where that is offered, and proves it, in two round trips. Undefined,
