@@ -55,7 +55,8 @@ export function replicatorParts(
 export const endDead = (leases: Leases, isServing: boolean): Promise<void> =>
   endDeadHolders(leases, { isServing, host: hostname(), isRunning });
 
-function isRunning(pid: number): boolean {
+/** Of this machine, or of this container. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

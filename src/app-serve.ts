@@ -11,9 +11,10 @@ import { createJobStore } from './adapters/sql/jobs.ts';
 import { createReceiptStore } from './adapters/sql/receipts.ts';
 import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
+import { removeDeadParts } from './adapters/whole-file.ts';
 import { createWorkerPool } from './adapters/worker-pool/pool.ts';
 import { hostKeysOf, limitsOf, openBase, type Base } from './app-base.ts';
-import { crosswalkOf, endDead, replicatorParts } from './app-replication.ts';
+import { crosswalkOf, endDead, isRunning, replicatorParts } from './app-replication.ts';
 import type { Config } from './config.ts';
 import { AppError, codeOf } from './core/errors.ts';
 import { instancePaths } from './core/instance.ts';
@@ -85,6 +86,10 @@ async function startAll(
     });
   }
   const log = createLog(config.log.level);
+  const living = { now: base.parts.clock.now(), isRunning };
+  await removeDeadParts([paths.keys, paths.profiles], living, (errno) =>
+    log.warn({ errno }, 'what a killed process left could not be removed'),
+  );
   undo.push(anchorEverySecond(base, log));
   const storage = await createStorage({ home: paths.tree, spool: paths.spool });
   undo.push(() => storage.close());

@@ -2,7 +2,17 @@
 // under load: test/e2e/backup.test.ts.
 
 import { createHash } from 'node:crypto';
-import { mkdtemp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdtemp,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -375,6 +385,31 @@ void t.test('what fails behind the archive leaves nothing of it', async (t) => {
     detail: 'the backup failed: unknown',
   });
   t.same(await readdir(folder), []);
+});
+
+void t.test('the next backup clears away what a killed one of its site left', async (t) => {
+  const folder = await mkdtemp(join(root, 'killed-'));
+  const left = [
+    '.clubhouse-PUHSC-20260101T030405Z.tar.gpg.part',
+    '.clubhouse-PUHSC-20260101T030405Z.json.part',
+  ];
+  const stays = [
+    '.clubhouse-UMHS-20260101T030405Z.tar.gpg.part',
+    '.clubhouse-PUHSC-2-20260101T030405Z.tar.gpg.part',
+    'clubhouse-PUHSC-20260101T030405Z.tar.gpg',
+  ];
+  const longAgo = Date.now() / 1000 - 7200;
+  for (const name of [...left, ...stays]) {
+    await writeFile(join(folder, name), 'half');
+    await utimes(join(folder, name), longAgo, longAgo);
+  }
+  // Somebody still writes to it.
+  await writeFile(join(folder, '.clubhouse-PUHSC-20260101T040506Z.tar.gpg.part'), 'half');
+  const key = join(it.folder, '..', 'it.asc');
+  const done = await here(['backup', folder, '--encrypt-to', key, '--home', it.home]);
+  t.equal(done.code, 0, done.err);
+  const there = (await readdir(folder)).filter((name) => /20260101/.test(name));
+  t.strictSame(there.sort(), [...stays, '.clubhouse-PUHSC-20260101T040506Z.tar.gpg.part'].sort());
 });
 
 void t.test('wrong usage says so and makes nothing', async (t) => {

@@ -1,6 +1,6 @@
 // `clubhouse serve` as a process: what it says, how it ends, and that commands beside it take effect at once.
 
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -173,11 +173,29 @@ void t.test('it serves once, beside commands, and ends cleanly on SIGTERM', asyn
   t.match(await json('status'), { serving: false });
 });
 
-void t.test('a killed server leaves no lock behind', async (t) => {
+void t.test('a killed server leaves no lock behind, and no unfinished file for ever', async (t) => {
   const first = await start(t);
   first.child.kill('SIGKILL');
   await first.ended;
+  const dead = first.child.pid ?? 0;
+  const left = [`keys/audit.head.${dead}.part`, `config/profiles/ours.yaml.${dead}.part`];
+  const living = `keys/audit.head.${process.pid}.part`;
+  const old = Date.now() / 1000 - 120;
+  for (const name of [...left, living]) {
+    await writeFile(join(home, name), '', { mode: 0o600 });
+    await utimes(join(home, name), old, old);
+  }
   const second = await start(t);
+  const there = [
+    ...(await readdir(join(home, 'keys'))),
+    ...(await readdir(join(home, 'config/profiles'))),
+  ];
+  t.strictSame(
+    there.filter((name) => name.endsWith('.part')),
+    [`audit.head.${process.pid}.part`],
+    'that of a living process stays',
+  );
+  await rm(join(home, living));
   second.child.kill('SIGINT');
   t.equal((await second.ended).code, 0);
 });

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
@@ -39,6 +39,7 @@ export async function writeBackup(
   manifest: (written: Written) => BackupManifest,
 ): Promise<BackupManifest> {
   await ensureFolder(folder);
+  await removeUnfinished(folder, name);
   const path = join(folder, name);
   const temporary = join(folder, `.${name}.part`);
   let mine = temporary;
@@ -71,6 +72,25 @@ async function ensureFolder(folder: string): Promise<void> {
     const detail = `the folder ${folder} cannot be made: ${why}; is the disk mounted?`;
     throw new AppError('STORAGE_FAILED', { cause, detail });
   });
+}
+
+/** So long nobody wrote to it: another instance of this site may have its backups in the same folder. */
+const abandonedAfterMs = 3_600_000;
+
+/** What a killed backup of this site left is as large as a whole one, and no later one has its name. */
+async function removeUnfinished(folder: string, name: string): Promise<void> {
+  const ours = `.${name.slice(0, name.lastIndexOf('-') + 1)}`;
+  for (const found of await readdir(folder)) {
+    if (
+      !found.startsWith(ours) ||
+      !/^[0-9TZ]+\.(tar\.gpg|json)\.part$/.test(found.slice(ours.length))
+    )
+      continue;
+    const path = join(folder, found);
+    const facts = await lstat(path).catch(() => undefined);
+    const isOurs = facts?.isFile() === true && Date.now() - facts.mtimeMs > abandonedAfterMs;
+    if (isOurs) await rm(path, { force: true });
+  }
 }
 
 const manifestName = (name: string): string => name.replace(/\.tar\.gpg$/, '.json');
