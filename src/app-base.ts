@@ -21,6 +21,7 @@ import { createPartners } from './adapters/sql/partners.ts';
 import { createPenaltyStore } from './adapters/sql/penalties.ts';
 import { SqlProjects } from './adapters/sql/projects.ts';
 import { SqlRecipients } from './adapters/sql/recipients.ts';
+import { createUnreadRoots } from './adapters/sql/upkeep.ts';
 import { openSqlite, type OpenDatabase } from './adapters/sql/sqlite.ts';
 import type { AdminParts } from './flow/admin/parts.ts';
 import type { Deliveries } from './flow/ports/deliveries.ts';
@@ -80,6 +81,7 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
     passwords: argonPasswords,
     penalties: createPenaltyStore({ db, clock, key: secrets.derive('penalties') }),
     sshKeys,
+    unread: createUnreadRoots({ db, audit, clock }),
     files: createInstanceFiles(paths, join(packageRoot, 'config', 'profiles')),
     clock,
   };

@@ -9,6 +9,7 @@ import { createSftpServer, type SftpServer } from './adapters/sftp-server/listen
 import { createAccounts } from './adapters/sql/accounts.ts';
 import { createJobStore } from './adapters/sql/jobs.ts';
 import { createReceiptStore } from './adapters/sql/receipts.ts';
+import { createArrivals, createUnreadRoots } from './adapters/sql/upkeep.ts';
 import { createUploadStore } from './adapters/sql/uploads.ts';
 import { createStorage } from './adapters/storage.ts';
 import { removeDeadParts } from './adapters/whole-file.ts';
@@ -142,6 +143,7 @@ function flowOf(
   const store = { db, audit, clock };
   const shared = {
     uploads: createUploadStore(store),
+    arrivals: createArrivals(db),
     storage,
     gate: createGate(),
     room: createRoom({ storage, clock, log, keepFreeBytes: config.storage.keepFree }),
@@ -153,6 +155,7 @@ function flowOf(
     ...shared,
     jobs: createJobStore(store),
     receipts: createReceiptStore(db),
+    unread: createUnreadRoots(store),
     processor,
     facts: createProjectFacts(parts),
     projectKeys: (projectId) => secrets.projectKeys(projectId),

@@ -31,6 +31,7 @@ import {
   legalHolds,
   readStatus,
   undelivered,
+  unreadFolders,
   type Status,
 } from './flow/admin/status.ts';
 import type { Finding } from './flow/ports/directory.ts';
@@ -188,6 +189,11 @@ async function examine(base: Base): Promise<readonly Finding[]> {
     ...(await keyWarnings(parts)).map((text): Finding => ({
       check: 'keys',
       state: 'warning',
+      text,
+    })),
+    ...(await unreadFolders(parts)).map((text): Finding => ({
+      check: 'folders',
+      state: 'error',
       text,
     })),
     ...(await legalHolds(parts)).map((text): Finding => ({

@@ -11,6 +11,8 @@ export interface Gate {
   alone<T>(folders: readonly string[], work: () => Promise<T>): Promise<T>;
   /** Who writes now, by path. Changed only while the path is held. */
   readonly writers: Map<string, WriterGroup>;
+  /** What was changed on the disk, and its rows perhaps not: the next look at the folder puts that right (lookout.ts). */
+  readonly doubtful: Set<string>;
 }
 
 interface Holder {
@@ -18,7 +20,7 @@ interface Holder {
   readonly done: Promise<void>;
 }
 
-const isWithin = (path: string, folder: string): boolean =>
+export const isWithin = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(`${folder}/`);
 
 const meet = (some: readonly string[], others: readonly string[]): boolean =>
@@ -51,6 +53,7 @@ export function createGate(): Gate {
 
   return {
     writers: new Map(),
+    doubtful: new Set(),
     hold: (paths, work) => {
       const names = [...new Set(paths)];
       const before = names.flatMap((name) => tails.get(name) ?? []);

@@ -10,10 +10,12 @@ import type { Clock, Log } from './ports/clock.ts';
 import type { WritePlace } from './ports/intake.ts';
 import type { Identity, NewUpload, Upload, UploadStore } from './ports/jobs.ts';
 import type { FileFacts, Storage } from './ports/storage.ts';
+import type { Arrivals } from './ports/upkeep.ts';
 import type { Room } from './room.ts';
 
 export interface IntakeParts {
   readonly uploads: UploadStore;
+  readonly arrivals: Arrivals;
   readonly storage: Storage;
   readonly gate: Gate;
   readonly clock: Clock;

@@ -52,16 +52,19 @@ export function scanOutgoing(parts: ScanParts): OutgoingScan {
       const memory: Memory = isFull ? { fullAt: now, folders: new Map() } : old;
       memories.set(partner.code, memory);
       let strangers = 0;
+      const errors: unknown[] = [];
       for (const project of await parts.partners.projects(partner.code)) {
         const place = { projectId: project.id, project: project.name, partner: partner.code };
-        strangers += await scanProject(parts, place, memory, signal);
+        strangers += await scanProject(parts, place, memory, { signal, errors });
       }
       if (strangers > 0) {
         parts.log.error({ partner: partner.code, files: strangers }, 'strangers in gpg- folders');
         await parts.partners.tellStrangers(partner.code, `${strangers} files`);
-      } else if (isFull) {
+      } else if (isFull && errors.length === 0) {
         await parts.partners.tellStrangers(partner.code, undefined);
       }
+      // One folder that cannot be read keeps nothing else from being found; it is tried again each time.
+      if (errors.length > 0) throw errors[0];
     },
   };
 }
@@ -77,35 +80,48 @@ async function scanProject(
   parts: ScanParts,
   place: Place,
   memory: Memory,
-  signal: AbortSignal,
+  { signal, errors }: { readonly signal: AbortSignal; readonly errors: unknown[] },
 ): Promise<number> {
   const root = sharedFolder(place.project, parts.site, place.partner);
   const queue = [root];
   let strangers = 0;
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     signal.throwIfAborted();
-    const facts = await parts.storage.facts(path);
-    if (facts?.kind !== 'folder') {
-      memory.folders.delete(path);
-      continue;
-    }
     const known = memory.folders.get(path);
-    if (known?.modifiedMs === facts.modifiedMs) {
-      for (const subfolder of known.subfolders) queue.push(subfolder);
-      continue;
-    }
-    const found = await listFolder(parts, root, path);
-    for (const subfolder of found.subfolders) queue.push(subfolder);
-    strangers += await judge(parts, place, root, found.files);
-    const isQuiet = parts.clock.now() - facts.modifiedMs > clockGrainMs;
-    if (isQuiet && !found.hasYoung) {
-      const { subfolders } = found;
-      memory.folders.set(path, { modifiedMs: facts.modifiedMs, subfolders });
-    } else {
-      memory.folders.delete(path);
-    }
+    memory.folders.delete(path);
+    const found = await readFolder(parts, root, path, known).catch((error: unknown) => {
+      errors.push(error);
+    });
+    if (found === undefined) continue;
+    const { modifiedMs, subfolders } = found;
+    for (const subfolder of subfolders) queue.push(subfolder);
+    if (found.files !== undefined) strangers += await judge(parts, place, root, found.files);
+    if (found.isQuiet) memory.folders.set(path, { modifiedMs, subfolders });
   }
   return strangers;
+}
+
+interface Found extends Folder {
+  /** Undefined: nothing changed since it was last listed. */
+  readonly files: Listing['files'] | undefined;
+  /** As long as its time does not change, it need not be listed again. */
+  readonly isQuiet: boolean;
+}
+
+/** Undefined: there is no such folder any more. */
+async function readFolder(
+  parts: ScanParts,
+  root: string,
+  path: string,
+  known: Folder | undefined,
+): Promise<Found | undefined> {
+  const facts = await parts.storage.facts(path);
+  if (facts?.kind !== 'folder') return undefined;
+  const { modifiedMs } = facts;
+  if (known?.modifiedMs === modifiedMs) return { ...known, files: undefined, isQuiet: true };
+  const { files, subfolders, hasYoung } = await listFolder(parts, root, path);
+  const isQuiet = parts.clock.now() - modifiedMs > clockGrainMs && !hasYoung;
+  return { modifiedMs, subfolders, files, isQuiet };
 }
 
 interface Listing {

@@ -29,10 +29,48 @@ export async function moveFile(
   await writeDown(parts, to.path);
   const source = await newestAt(parts, principal, from);
   const replaced = from.path === to.path ? undefined : await newestAt(parts, principal, to);
-  await run();
-  if (from.path === to.path) return;
-  await arrive(parts, principal, from, to, source, replaced);
+  if (from.path === to.path) return run();
+  await inStep(parts, principal, from, to, run, () =>
+    arrive(parts, principal, from, to, source, replaced),
+  );
 }
+
+/** A rename and what follows of it. What fails behind the rename leaves a doubt, which is looked into at once (lookout.ts). */
+async function inStep(
+  parts: IntakeParts,
+  principal: Principal,
+  from: WritePlace,
+  to: WritePlace,
+  run: () => Promise<void>,
+  follow: () => Promise<void>,
+): Promise<void> {
+  // What has no row yet: a shared folder does not tell whose it is, nor an intake that it was renamed into it.
+  const isNew = from.area === 'plain' && to.area !== 'plain';
+  const facts = isNew ? await parts.storage.facts(from.path) : undefined;
+  const doubt = (): void => {
+    for (const { path } of [from, to]) parts.gate.doubtful.add(path);
+  };
+  /** A note that stays is found by the look that a doubt brings. */
+  const forget = async (): Promise<void> => {
+    if (facts !== undefined) await parts.arrivals.forget(to.path).catch(doubt);
+  };
+  try {
+    if (facts !== undefined) {
+      const { device, inode } = facts;
+      await parts.arrivals.note({ path: to.path, device, inode, memberId: principal.id });
+    }
+    await run();
+    await follow();
+  } catch (error) {
+    if (isRefusal(error)) await forget();
+    else doubt();
+    throw error;
+  }
+  await forget();
+}
+
+/** Nothing happened: the name is taken, or there is nothing of that name. */
+const isRefusal = (error: unknown): boolean => error instanceof AppError && !error.retry;
 
 /** Called while nobody holds a path. Everything below goes along; the target did not exist. */
 export async function moveFolder(
@@ -50,21 +88,29 @@ export async function moveFolder(
       .map((row) => [row.path, row]),
   );
   await refuseTooDeep(parts, from, to);
-  await run();
   const follow = async ({ below }: Below): Promise<void> => {
     const source = { ...from, path: `${from.path}${below}` };
     const target = { ...to, path: `${to.path}${below}` };
     await arrive(parts, principal, source, target, known.get(source.path), undefined);
   };
-  // Many at once, so that they share commits: the client waits for the last one.
-  let some: Below[] = [];
-  for await (const found of filesBelow(parts, to.path)) {
-    some.push(found);
-    if (some.length < together) continue;
-    await Promise.all(some.map(follow));
-    some = [];
+  await inStep(parts, principal, from, to, run, async () => {
+    // Many at once, so that they share commits: the client waits for the last one.
+    let some: Below[] = [];
+    for await (const found of filesBelow(parts, to.path)) {
+      some.push(found);
+      if (some.length < together) continue;
+      await allOf(some.map(follow));
+      some = [];
+    }
+    await allOf(some.map(follow));
+  });
+}
+
+/** Ends when all have ended, also when one fails: none goes on while the folder is nobody's any more. */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  for (const one of await Promise.allSettled(works)) {
+    if (one.status === 'rejected') throw one.reason;
   }
-  await Promise.all(some.map(follow));
 }
 
 const together = 64;
@@ -76,13 +122,17 @@ async function refuseTooDeep(parts: IntakeParts, from: WritePlace, to: WritePlac
   }
 }
 
-/** All files below a folder, by their path from there with its leading slash. `enters`: is this folder looked into? */
+/**
+ * All files below a folder, by their path from there with its leading slash. `enters`: is this folder looked into?
+ * `missed`: one could not be read, and the rest comes all the same; without it that throws.
+ */
 export async function* filesBelow(
   parts: Pick<IntakeParts, 'storage'>,
   folder: string,
   enters: (below: string) => boolean = () => true,
+  missed?: (error: unknown) => void,
 ): AsyncGenerator<Below> {
-  for await (const found of everythingBelow(parts, folder, enters)) {
+  for await (const found of everythingBelow(parts, folder, enters, missed)) {
     if (found.facts.kind === 'file') yield found;
   }
 }
@@ -96,6 +146,7 @@ async function* everythingBelow(
   parts: Pick<IntakeParts, 'storage'>,
   folder: string,
   enters: (below: string) => boolean,
+  missed?: (error: unknown) => void,
 ): AsyncGenerator<Below> {
   const open = [''];
   for (let below = open.pop(); below !== undefined; below = open.pop()) {
@@ -108,8 +159,10 @@ async function* everythingBelow(
         }
       }
     } catch (error) {
-      // Gone meanwhile, or too deep for the operating system: one such folder must not keep the server from starting.
-      if (!(error instanceof AppError) || !unreachableCodes.has(error.code)) throw error;
+      // Gone meanwhile, or too deep for the operating system: there is nothing that anybody could reach.
+      if (error instanceof AppError && unreachableCodes.has(error.code)) continue;
+      if (missed === undefined) throw error;
+      missed(error);
     }
   }
 }

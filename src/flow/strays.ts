@@ -5,14 +5,18 @@
 import { isReservedName } from '../core/tree.ts';
 import { isWithdrawable } from '../core/upload.ts';
 import { identityOf, presumed } from './generations.ts';
+import { isWithin } from './gate.ts';
 import type { WritePlace } from './ports/intake.ts';
 import type { Upload } from './ports/jobs.ts';
 import type { FileFacts } from './ports/storage.ts';
+import type { Arrivals } from './ports/upkeep.ts';
 import { arrive, filesBelow } from './renames.ts';
 import type { RunParts } from './run-job.ts';
 
+export type StrayParts = RunParts & { readonly arrivals: Arrivals };
+
 /** No rename leads out of one. */
-interface Root {
+export interface Root {
   readonly projectId: string;
   readonly folder: string;
   /** Of an intake. */
@@ -21,19 +25,20 @@ interface Root {
   readonly partner: string | undefined;
 }
 
-/** After a start, before anybody can connect. */
-export async function findStrays(parts: RunParts): Promise<void> {
+export async function rootsOf(parts: StrayParts): Promise<readonly Root[]> {
   const intakes = await parts.uploads.intakes();
   const outgoings = await parts.uploads.outgoings(parts.site);
-  const roots: Root[] = [
+  return [
     ...intakes.map((intake) => ({ ...intake, partner: undefined })),
     ...outgoings.map((outgoing) => ({ ...outgoing, memberId: undefined })),
   ];
-  for (const root of roots) {
-    // A folder that is not there says nothing: its disk may not be mounted.
-    if ((await parts.storage.facts(root.folder)) !== undefined) await lookInto(parts, root);
-  }
 }
+
+/** Folders of sealed files are looked at by the replicator alone. */
+export const entersIn =
+  (root: Root) =>
+  (below: string): boolean =>
+    root.partner === undefined || below.lastIndexOf('/') > 0 || !isReservedName(below.slice(1));
 
 /** Something with a place on the disk. */
 type Placed = { readonly device: string | undefined; readonly inode: string | undefined };
@@ -44,16 +49,31 @@ interface Stray {
   readonly facts: FileFacts;
 }
 
-async function lookInto(parts: RunParts, root: Root): Promise<void> {
+/**
+ * While nobody changes anything in it: before anybody can connect, or while the root is held alone and every open file has
+ * its row. Answers why a folder below it could not be looked into, if one could not: then what is lost may lie in there.
+ */
+export async function findStrays(
+  parts: StrayParts,
+  root: Root,
+): Promise<{ error: unknown } | undefined> {
+  // A folder that is not there says nothing: its disk may not be mounted.
+  if ((await parts.storage.facts(root.folder)) === undefined) return undefined;
   const rows = await parts.uploads.below(root.folder);
   const known = new Set(rows.map(({ path }) => path));
   const byPath = newestByPath(rows.filter((row) => isOf(root, row)));
-  const { strays, homeless } = await compare(parts, root, byPath);
+  const { strays, homeless, missed } = await compare(parts, root, byPath);
+  const moverOf = await moversIn(parts, root);
   const byInode = new Map(homeless.map((row) => [inodeOf(row), row]));
   const moves = new Map<Upload, Stray>();
   for (const stray of strays) {
     const source = byInode.get(inodeOf(stray.facts));
-    if (source !== undefined && isSameFile(source, stray.facts)) moves.set(source, stray);
+    if (source !== undefined && isSameFile(source, stray.facts)) {
+      moves.set(source, stray);
+      continue;
+    }
+    const mover = await moverOf(stray);
+    if (mover !== undefined) await bring(parts, root, mover, stray, byPath.get(stray.path));
     else if (!known.has(stray.path)) await adopt(parts, root, stray);
   }
   for (const [source, { path }] of moves) {
@@ -61,9 +81,13 @@ async function lookInto(parts: RunParts, root: Root): Promise<void> {
     const isReplaced = there !== undefined && !moves.has(there);
     await follow(parts, root, source, path, isReplaced ? there : undefined);
   }
+  if (missed !== undefined) return missed;
+  const isThere = (await parts.storage.facts(root.folder)) !== undefined;
   for (const row of homeless) {
-    if (!moves.has(row)) await withdrawLost(parts, row);
+    if (isThere && !moves.has(row)) await withdrawLost(parts, row);
   }
+  await parts.arrivals.forget(root.folder);
+  return undefined;
 }
 
 const isOf = (root: Root, row: Upload): boolean =>
@@ -80,21 +104,56 @@ function newestByPath(rows: readonly Upload[]): ReadonlyMap<string, Upload> {
 
 /** Files that are not those of the rows at their paths, and rows whose files are not at theirs. Keeps no list of the rest. */
 async function compare(
-  parts: RunParts,
+  parts: StrayParts,
   root: Root,
   byPath: ReadonlyMap<string, Upload>,
-): Promise<{ readonly strays: readonly Stray[]; readonly homeless: readonly Upload[] }> {
+): Promise<{
+  readonly strays: readonly Stray[];
+  readonly homeless: readonly Upload[];
+  readonly missed: { readonly error: unknown } | undefined;
+}> {
   const strays: Stray[] = [];
   const atHome = new Set<Upload>();
-  const enters = (below: string): boolean =>
-    root.partner === undefined || below.lastIndexOf('/') > 0 || !isReservedName(below.slice(1));
-  for await (const { below, facts } of filesBelow(parts, root.folder, enters)) {
+  const errors: unknown[] = [];
+  const miss = (error: unknown): void => void errors.push(error);
+  for await (const { below, facts } of filesBelow(parts, root.folder, entersIn(root), miss)) {
     const path = `${root.folder}${below}`;
     const row = byPath.get(path);
     if (row !== undefined && inodeOf(row) === inodeOf(facts)) atHome.add(row);
     else strays.push({ path, facts });
   }
-  return { strays, homeless: [...byPath.values()].filter((row) => !atHome.has(row)) };
+  const homeless = [...byPath.values()].filter((row) => !atHome.has(row));
+  return { strays, homeless, missed: errors.length === 0 ? undefined : { error: errors[0] } };
+}
+
+/** Who was moving a file into the root, alone or with a folder above it. */
+async function moversIn(
+  parts: StrayParts,
+  root: Root,
+): Promise<(stray: Stray) => Promise<string | undefined>> {
+  const arrivals = await parts.arrivals.below(root.folder);
+  return async ({ path }) => {
+    for (const arrival of arrivals) {
+      if (!isWithin(path, arrival.path)) continue;
+      const facts = await parts.storage.facts(arrival.path);
+      if (facts !== undefined && inodeOf(facts) === inodeOf(arrival)) return arrival.memberId;
+    }
+    return undefined;
+  };
+}
+
+/** As if the move had been answered. */
+async function bring(
+  parts: StrayParts,
+  { projectId, partner }: Root,
+  mover: string,
+  { path }: Stray,
+  replaced: Upload | undefined,
+): Promise<void> {
+  const from: WritePlace = { path: '', projectId, area: 'plain', partner: undefined };
+  const area = partner === undefined ? 'intake' : 'direct';
+  const to: WritePlace = { path, projectId, area, partner };
+  await arrive(parts, { id: mover }, from, to, undefined, replaced);
 }
 
 /** A new file may have got the inode of one whose removal was not noted; a row of what is still written lags behind. */
@@ -105,13 +164,13 @@ const isSameFile = (row: Upload, facts: FileFacts): boolean =>
 
 /** The rename came through, its row did not. */
 async function follow(
-  parts: RunParts,
+  parts: StrayParts,
   root: Root,
   source: Upload,
   path: string,
   replaced: Upload | undefined,
 ): Promise<void> {
-  if (source.states.includes('uploading')) {
+  if (source.states.includes('uploading') && !parts.gate.writers.has(source.path)) {
     // Which of its bytes count is looked at next, as for every upload whose writer is gone.
     if (replaced !== undefined) await parts.uploads.withdraw(replaced.id, 'server');
     await parts.uploads.change(source.id, { path }, 'server');
@@ -124,14 +183,14 @@ async function follow(
 }
 
 /** A removal came through, its row did not: what is owed nothing any more ends, as if the removal had been answered. */
-async function withdrawLost(parts: RunParts, row: Upload): Promise<void> {
+async function withdrawLost(parts: StrayParts, row: Upload): Promise<void> {
   if (row.claim !== undefined || !row.states.some(isWithdrawable)) return;
   if ((await parts.storage.facts(row.path)) !== undefined) return;
   await parts.uploads.withdraw(row.id, 'server');
 }
 
 /** Made or put there by hand. In an outgoing folder the replicator finds it: it may be anybody's. */
-async function adopt(parts: RunParts, root: Root, { path, facts }: Stray): Promise<void> {
+async function adopt(parts: StrayParts, root: Root, { path, facts }: Stray): Promise<void> {
   const { projectId, memberId } = root;
   if (memberId === undefined) return;
   const upload = {

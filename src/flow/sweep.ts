@@ -8,8 +8,8 @@ import { identityOf } from './generations.ts';
 import { takeOverSealed, finish, removeLeftovers } from './publish.ts';
 import type { ClaimedJob, Ending, Output, Upload } from './ports/jobs.ts';
 import type { FileFacts } from './ports/storage.ts';
+import type { Lookout } from './lookout.ts';
 import { leaseMs, type RunParts } from './run-job.ts';
-import { findStrays } from './strays.ts';
 
 export interface SweepSettings {
   /** How long a partial upload may stay before it is held as incomplete. */
@@ -24,9 +24,13 @@ const quietDefaultMs = 600_000;
 const batch = 200;
 
 /** After a start, before anybody can connect: nobody else holds a lease or a handle. */
-export async function recover(parts: RunParts, settings: SweepSettings): Promise<void> {
+export async function recover(
+  parts: RunParts,
+  settings: SweepSettings,
+  lookout: Lookout,
+): Promise<void> {
   await takeOver(parts, Number.POSITIVE_INFINITY);
-  await findStrays(parts);
+  await lookout.all();
   await closeOrphans(parts, Number.POSITIVE_INFINITY);
   for (const area of ['outputs', 'scratch'] as const) {
     for (const name of await parts.storage.listSpool(area)) await drop(parts, area, name);

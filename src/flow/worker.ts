@@ -5,12 +5,12 @@ import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import type { ReceiptStore, Waiting } from './ports/jobs.ts';
 import { writeReceipts } from './receipts.ts';
 import type { KeyWatch } from './key-watch.ts';
-import type { RunParts } from './run-job.ts';
+import { createLookout, type Lookout, type LookoutParts } from './lookout.ts';
 import { settleDue } from './settle.ts';
 import { createSlots } from './slots.ts';
 import { recover, sweep, type SweepSettings } from './sweep.ts';
 
-export interface WorkerParts extends RunParts {
+export interface WorkerParts extends LookoutParts {
   readonly receipts: ReceiptStore;
   /** Changes when another process committed (SQLite's data_version). */
   readonly dataVersion: () => number;
@@ -53,7 +53,8 @@ export function createWorker(parts: WorkerParts): Worker {
     ended: kick,
     failed: (error) => tell(parts, error, 'a job could not be ended; the sweep takes it over'),
   });
-  const tend = createTending(parts, kick);
+  const lookout = createLookout(parts);
+  const tend = createTending(parts, lookout, kick);
 
   const loop = async (step: () => Promise<boolean>): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -71,7 +72,7 @@ export function createWorker(parts: WorkerParts): Worker {
 
   return {
     start: async () => {
-      await recover(parts, parts.settings);
+      await recover(parts, parts.settings, lookout);
       // Two loops, so that a thousand files that settle at once do not keep the worker threads idle meanwhile.
       looping = Promise.all([loop(() => slots.fill()), loop(tend)]);
     },
@@ -94,7 +95,11 @@ export function createWorker(parts: WorkerParts): Worker {
 }
 
 /** One round of everything but the jobs themselves; answers whether anything moved. */
-function createTending(parts: WorkerParts, kick: () => void): () => Promise<boolean> {
+function createTending(
+  parts: WorkerParts,
+  lookout: Lookout,
+  kick: () => void,
+): () => Promise<boolean> {
   let version = parts.dataVersion();
   let wokenAt = Number.NEGATIVE_INFINITY;
   let sweptAt = parts.clock.now();
@@ -115,6 +120,7 @@ function createTending(parts: WorkerParts, kick: () => void): () => Promise<bool
     await wake();
     if (settled > 0) kick();
     const written = await writeReceipts(parts);
+    await lookout.again();
     // Also when the clock was set back.
     if (Math.abs(parts.clock.now() - sweptAt) >= sweepEveryMs) {
       sweptAt = parts.clock.now();

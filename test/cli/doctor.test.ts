@@ -135,6 +135,15 @@ const damages: Readonly<Record<string, Damage>> = {
     code: 1,
     told: /ok +database.*error +data: 1 folders cannot be read, .*\(ELOOP in brain for UMHS\)/s,
   },
+  'the server could not read an intake': {
+    how: said(
+      `insert into unread_root select id, 'm', '', 'STORAGE_FAILED', 'EIO', 0 from project;
+       insert into unread_root select id, '', 'UMHS', 'STORAGE_FAILED', 'EACCES', 0 from project`,
+      'delete from unread_root',
+    ),
+    code: 1,
+    told: /error +folders: the outgoing folder for UMHS in brain cannot be read whole since 1970-01-01 00:00 UTC \(STORAGE_FAILED, EACCES\).*error +folders: the intake of alice in brain cannot be read whole/s,
+  },
   'a folder of the spool cannot be read': {
     how: unreadable(join(home, 'data/spool/claims')),
     code: 1,

@@ -11,7 +11,11 @@ import { AppError } from '../../src/core/errors.ts';
 import { testPartner } from '../../src/flow/partner-test.ts';
 import { temporaryName } from '../../src/flow/push-arrival.ts';
 import type { Remotes } from '../../src/flow/ports/replication.ts';
-import { createReplicator, type Replicator } from '../../src/flow/replicate.ts';
+import {
+  createReplicator,
+  type Replicator,
+  type ReplicatorParts,
+} from '../../src/flow/replicate.ts';
 import { openForMinutes, readWindow } from '../../src/core/send-window.ts';
 import { createThrottle } from '../../src/flow/throttle.ts';
 import { nextPassAt } from '../../src/flow/replication-loop.ts';
@@ -640,6 +644,34 @@ void t.test('the scan finds what was put there by hand', async (t) => {
   site.clock.at += 3_600_000;
   await pass();
   t.equal((await site.parts.partners.find('UMHS'))?.alarm, undefined, 'until the full round');
+});
+
+void t.test('a folder that cannot be read keeps nothing else from being found', async (t) => {
+  const { site, pass } = await scene(t);
+  const long = new Date(site.clock.now() - 60_000);
+  for (const path of ['a/1.txt', 'broken/2.txt', 'broken/below/3.txt', 'z/4.txt']) {
+    await site.write(path, one);
+    await utimes(site.at(path), long, long);
+  }
+  const storage = site.parts.storage as { list: ReplicatorParts['storage']['list'] };
+  const list = storage.list.bind(storage);
+  storage.list = (path) => {
+    if (path.endsWith('/broken')) throw new AppError('STORAGE_FAILED', { detail: 'EIO' });
+    return list(path);
+  };
+  const adopted = (): readonly string[] => site.adopted.map((file) => file.path).sort();
+  await t.rejects(pass(), { code: 'STORAGE_FAILED' }, 'it is told');
+  t.same(adopted(), [`${outgoing}/a/1.txt`, `${outgoing}/z/4.txt`]);
+  for (const told of ['a folder that just changed is listed again', 'as long as it stays so']) {
+    site.adopted.length = 0;
+    site.clock.at += 10_000;
+    await t.rejects(pass(), { code: 'STORAGE_FAILED' }, told);
+  }
+  t.same(adopted(), [], 'and what could be read is not listed again');
+  storage.list = list;
+  site.clock.at += 10_000;
+  await pass();
+  t.same(adopted(), [`${outgoing}/broken/2.txt`, `${outgoing}/broken/below/3.txt`].sort());
 });
 
 void t.test(

@@ -11,6 +11,7 @@ import { createJobDesk } from '../../src/adapters/sql/desk.ts';
 import { createJobStore } from '../../src/adapters/sql/jobs.ts';
 import { createReceiptStore } from '../../src/adapters/sql/receipts.ts';
 import { openSqlite } from '../../src/adapters/sql/sqlite.ts';
+import { createArrivals, createUnreadRoots } from '../../src/adapters/sql/upkeep.ts';
 import { createUploadStore } from '../../src/adapters/sql/uploads.ts';
 import { createStorage } from '../../src/adapters/storage.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -151,10 +152,12 @@ export async function makeRig(
     const uploads = createUploadStore(sql);
     const jobs = createJobStore(sql);
     const gate = createGate();
-    const shared = { uploads, jobs, storage, gate, clock, log: silentLog, settleMs };
+    const arrivals = createArrivals(db);
+    const shared = { uploads, arrivals, jobs, storage, gate, clock, log: silentLog, settleMs };
     const parts: WorkerParts = {
       ...shared,
       receipts: createReceiptStore(db),
+      unread: createUnreadRoots(sql),
       processor: how.processor ?? processor,
       facts: {
         profileFor: () => Promise.resolve({ json: '{}', hash: profile.hash }),

@@ -7,6 +7,7 @@ import { auditMigration } from './migration-audit.ts';
 import { hardnessMigration } from './migration-hardness.ts';
 import { jobsMigration } from './migration-jobs.ts';
 import { replicationMigration } from './migration-replication.ts';
+import { upkeepMigration } from './migration-upkeep.ts';
 
 const quoted = (values: readonly string[]): string => values.map((v) => `'${v}'`).join(', ');
 
@@ -112,5 +113,6 @@ export const migrations: MigrationProvider = {
       '003-replication': replicationMigration,
       '004-jobs': jobsMigration,
       '005-audit': auditMigration,
+      '006-upkeep': upkeepMigration,
     }),
 };

@@ -306,6 +306,27 @@ export interface AuditHeadTable {
   mac: string | null;
 }
 
+/** What a member is just moving into an intake or an outgoing folder (port Arrivals). */
+export interface ArrivalTable {
+  /** Relative to data/home. */
+  path: string;
+  device: string;
+  inode: string;
+  memberId: string;
+}
+
+/** What the server could not look through (port UnreadRoots): an intake, or an outgoing folder. */
+export interface UnreadRootTable {
+  projectId: string;
+  /** '' for an outgoing folder. */
+  memberId: Default<string>;
+  /** '' for an intake. */
+  partner: Default<string>;
+  code: string;
+  detail: string | null;
+  since: number;
+}
+
 export interface Database {
   project: ProjectTable;
   project_partner: ProjectPartnerTable;
@@ -326,4 +347,6 @@ export interface Database {
   subject: SubjectTable;
   audit: AuditTable;
   audit_head: AuditHeadTable;
+  arrival: ArrivalTable;
+  unread_root: UnreadRootTable;
 }

@@ -16,6 +16,7 @@ import type {
 import type { Partners } from '../ports/partners.ts';
 import type { PenaltyStore } from '../ports/penalties.ts';
 import type { RecipientKeys } from '../ports/recipient-keys.ts';
+import type { UnreadRoots } from '../ports/upkeep.ts';
 
 export interface AdminParts {
   /** The code of this site. */
@@ -31,6 +32,7 @@ export interface AdminParts {
   readonly penalties: PenaltyStore;
   readonly sshKeys: SshKeys;
   readonly files: InstanceFiles;
+  readonly unread: Pick<UnreadRoots, 'list'>;
   readonly clock: Clock;
 }
 

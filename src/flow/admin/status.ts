@@ -59,6 +59,7 @@ export async function readStatus(
     ...(counts.failed > 0 ? [`${counts.failed} failed; see job list --failed`] : []),
     ...(counts.waiting > 0 ? [`${counts.waiting} waiting; see job list --state waiting`] : []),
     ...partners.flatMap((p) => (p.alarm === null ? [] : [`partner ${p.code}: ${p.alarm}`])),
+    ...(await unreadFolders(parts)),
     ...owed.flatMap(undelivered),
     ...(await keyWarnings(parts)),
     ...(await legalHolds(parts)),
@@ -96,6 +97,17 @@ export function undelivered(counts: DeliveryCounts): readonly string[] {
       ? [`${count(failed)} did not get to partner ${partner}; see replicate status`]
       : []),
   ];
+}
+
+/** Whose folders the server could not look through, so that it may not know of all files in them. */
+export async function unreadFolders({ unread }: AdminParts): Promise<string[]> {
+  return (await unread.list()).map(({ project, member, partner, code, detail, since }) => {
+    const where = member === undefined ? `for ${partner ?? ''}` : `of ${member}`;
+    const kind = member === undefined ? 'the outgoing folder' : 'the intake';
+    const day = new Date(since).toISOString().slice(0, 16).replace('T', ' ');
+    const why = detail === undefined ? code : `${code}, ${detail}`;
+    return `${kind} ${where} in ${project} cannot be read whole since ${day} UTC (${why}); look at the disk and the folder's owner, it is tried again`;
+  });
 }
 
 /** Keys that end within 90 days or ended. */

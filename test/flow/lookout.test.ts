@@ -1,0 +1,318 @@
+// Folders and rows that came apart: a folder that cannot be read, a rename that fails between disk and rows, a file that was
+// being moved into the outgoing folder when the server died. Nobody else waits, nothing is lost, and nobody sees more.
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import t, { type Test } from 'tap';
+import { AppError } from '../../src/core/errors.ts';
+import { faultsIn } from '../support/faults.ts';
+import {
+  makeRig,
+  openFor,
+  place,
+  principal,
+  rename,
+  seal,
+  sha256,
+  upload,
+  type Answer,
+  type Rig,
+} from '../support/fakes.ts';
+
+/** Files of the intake are sealed, others passed on, but for slips. */
+const answer: Answer = (task, bytes) => {
+  if (task.kind !== 'direct') return seal(task, bytes);
+  const sourceSha256 = sha256(bytes);
+  return Promise.resolve(
+    bytes.includes('DICM')
+      ? { kind: 'held', reason: 'slip', detail: undefined, exclusions: [], sourceSha256 }
+      : { kind: 'passed', sourceSha256 },
+  );
+};
+
+async function rigFor(t: Test): Promise<Rig> {
+  const rig = await makeRig({ isFast: true });
+  t.teardown(() => rig.close());
+  rig.processor.answer = answer;
+  return rig;
+}
+
+/** Live rows: `path below its area: member state`. */
+async function rows(rig: Rig): Promise<Record<string, string>> {
+  const found = await rig.db
+    .selectFrom('upload')
+    .innerJoin('job', 'job.uploadId', 'upload.id')
+    .select(['upload.path', 'upload.memberId', 'job.state'])
+    .where('job.state', 'not in', ['withdrawn', 'superseded'])
+    .execute();
+  if (new Set(found.map(({ path }) => path)).size < found.length)
+    throw new Error('a file has two rows');
+  return Object.fromEntries(
+    found.map(({ path, memberId, state }) => [
+      path.replace(/^ji_brain\/(\w+\/gpg|club_house\/From_PUHSC_To_UMHS)\//, ''),
+      `${memberId} ${state}`,
+    ]),
+  );
+}
+
+const diskOf = (rig: Rig, path: string): string => join(rig.folder, 'home', place(path).path);
+
+async function put(rig: Rig, path: string, text: string): Promise<void> {
+  await mkdir(dirname(diskOf(rig, path)), { recursive: true });
+  await writeFile(diskOf(rig, path), text);
+}
+
+const hidden = async (rig: Rig, who: string): Promise<readonly string[]> =>
+  [...(await rig.intake.hidden(principal(who), place('>').path.replace(/\/$/, '')))].map((path) =>
+    path.slice(path.lastIndexOf('/') + 1),
+  );
+
+/** From now on no folder whose path holds `word` can be listed. Answers how to mend that. */
+function breakFolder(rig: Rig, word: string): () => void {
+  const storage = rig.parts.storage as { list: Rig['storage']['list'] };
+  const list = storage.list.bind(storage);
+  storage.list = (path) => {
+    if (path.includes(word)) throw new AppError('STORAGE_FAILED', { detail: 'EIO' });
+    return list(path);
+  };
+  return () => {
+    storage.list = list;
+  };
+}
+
+void t.test(
+  'one folder that cannot be read stops nobody, is told, and is tried again',
+  async (t) => {
+    const rig = await rigFor(t);
+    for (const name of ['good.part', 'in.part', 'gone.part', 'broken/there.part']) {
+      await mkdir(dirname(diskOf(rig, name)), { recursive: true });
+      await upload(rig, name, name);
+    }
+    const bobs = { ...place('x'), path: 'ji_brain/bob/gpg/bob.part' };
+    const handle = await openFor(rig, bobs, { truncate: true, who: 'bob' });
+    await handle.write(0, 'bob');
+    await handle.end('close');
+    await rig.settle();
+    // What the disk shows, and no row says.
+    const move = (from: string, to: string): Promise<void> => rig.storage.rename(from, to, false);
+    await move(place('good.part').path, place('good.dcm').path);
+    await move(bobs.path, 'ji_brain/bob/gpg/bob.dcm');
+    await move(place('in.part').path, place('broken/in.dcm').path);
+    await rig.storage.removeFile(place('gone.part').path);
+
+    const mend = breakFolder(rig, 'broken');
+    await rig.recover();
+    t.strictSame(await rows(rig), {
+      'good.dcm': 'm-alice settling',
+      'bob.dcm': 'm-bob settling',
+      'in.part': 'm-alice partial',
+      'gone.part': 'm-alice partial',
+      'broken/there.part': 'm-alice partial',
+    });
+    const [told, ...others] = await rig.parts.unread.list();
+    t.match(told, { project: 'brain', member: 'alice', code: 'STORAGE_FAILED', detail: 'EIO' });
+    t.strictSame(others, [], 'bob is not concerned');
+
+    await rig.settle();
+    t.match(await rows(rig), { 'good.dcm': 'm-alice published', 'bob.dcm': 'm-bob published' });
+    rig.clock.advance(31_000);
+    await rig.run();
+    t.equal((await rig.parts.unread.list()).length, 1, 'still so');
+
+    mend();
+    await rig.restart();
+    t.strictSame(await rig.parts.unread.list(), [], 'a start that reads it says so');
+    await rig.settle();
+    t.strictSame(await rows(rig), {
+      'good.dcm': 'm-alice published',
+      'bob.dcm': 'm-bob published',
+      'broken/in.dcm': 'm-alice published',
+      'broken/there.part': 'm-alice partial',
+    });
+    const unread = (await rig.audit.list(rig.db)).filter(
+      ({ action }) => action === 'folder.unread',
+    );
+    t.match(unread, [{ actor: 'server', object: 'p1', detail: { member: 'm-alice' } }], 'once');
+  },
+);
+
+void t.test('a running server finds by itself that a folder can be read again', async (t) => {
+  const rig = await rigFor(t);
+  for (const name of ['a.part', 'b.part']) await upload(rig, name, name);
+  await upload(rig, '>c.part', 'c');
+  await rig.settle();
+  await rig.storage.rename(place('a.part').path, place('a.dcm').path, false);
+  await rig.storage.removeFile(place('b.part').path);
+  await rig.storage.rename(place('>c.part').path, place('>c.txt').path, false);
+  const mend = breakFolder(rig, 'ji_brain');
+  const { worker } = rig;
+  await worker.start();
+  await worker.stop(0);
+  t.equal((await rig.parts.unread.list()).length, 3, 'alice, bob and the outgoing folder');
+  mend();
+  t.match(await rows(rig), { 'a.part': 'm-alice partial', 'b.part': 'm-alice partial' });
+  // A client is at it meanwhile: its file is no stray.
+  const open = await openFor(rig, 'open.dcm', { truncate: true });
+  await open.write(0, 'first');
+  rig.clock.advance(31_000);
+  await worker.turn();
+  t.strictSame(await rig.parts.unread.list(), []);
+  t.strictSame(await rows(rig), {
+    'a.dcm': 'm-alice settling',
+    'c.txt': 'm-alice settling',
+    'open.dcm': 'm-alice uploading',
+  });
+  await open.write(5, ' second');
+  await open.end('close');
+  rig.clock.advance(6_000);
+  for (let round = 0; round < 4; round += 1) {
+    await worker.turn();
+    await worker.idle();
+  }
+  t.strictSame(await rows(rig), {
+    'a.dcm': 'm-alice queued',
+    'c.txt': 'm-alice queued',
+    'open.dcm': 'm-alice queued',
+  });
+});
+
+const killed = new Error('killed');
+
+/** Alice moves something out of her own folder; the server dies when the disk has it and the rows do not. */
+async function killedWhileMoving(
+  rig: Rig,
+  from: string,
+  to: string,
+  isFolder: boolean,
+): Promise<void> {
+  const asked = { kind: 'rename', from: place(from), to: place(to), isFolder } as const;
+  const answered = rig.intake.change(principal('alice'), asked, async () => {
+    await rig.storage.rename(place(from).path, place(to).path, true);
+    throw killed;
+  });
+  await answered.catch((error: unknown) => {
+    if (error !== killed) throw error;
+  });
+  await rig.restart();
+}
+
+void t.test('what a member was moving into the outgoing folder is theirs', async (t) => {
+  const rig = await rigFor(t);
+  await put(rig, '/slip.dcm', 'DICM of a patient');
+  await put(rig, '/notes.txt', 'notes');
+  await put(rig, '/set/deep/1.dcm', 'DICM of another');
+  await put(rig, '/set/2.txt', 'two');
+  await upload(rig, '>notes.txt', 'of bob', 'bob');
+  await rig.settle();
+  t.strictSame(await rows(rig), { 'notes.txt': 'm-bob published' });
+  await killedWhileMoving(rig, '/slip.dcm', '>slip.dcm', false);
+  await killedWhileMoving(rig, '/notes.txt', '>notes.txt', false);
+  await killedWhileMoving(rig, '/set', '>set', true);
+  // By hand, as an administrator does: nobody's until it is through.
+  await put(rig, '>by-hand.txt', 'nobody knows');
+  t.match(await hidden(rig, 'bob'), ['slip.dcm', 'notes.txt']);
+  t.strictSame(await hidden(rig, 'alice'), [], 'it is there for its mover');
+  await rig.settle();
+  t.strictSame(await rows(rig), {
+    'notes.txt': 'm-alice published',
+    'set/2.txt': 'm-alice published',
+    'set/deep/1.dcm': 'm-alice held',
+    'slip.dcm': 'm-alice held',
+  });
+  t.strictSame(await hidden(rig, 'bob'), ['slip.dcm']);
+  t.strictSame(await hidden(rig, 'alice'), []);
+  t.strictSame(await rig.parts.arrivals.below('ji_brain'), [], 'nothing is on its way any more');
+  t.match(await rig.read('ji_brain/alice/receipts/' + (await receiptOf(rig, 'slip.dcm'))), /slip/);
+});
+
+async function receiptOf(rig: Rig, name: string): Promise<string> {
+  const [row] = await rig.db
+    .selectFrom('upload')
+    .select('receipt')
+    .where('path', '=', place(`>${name}`).path)
+    .execute();
+  return row?.receipt ?? '';
+}
+
+void t.test(
+  'while a member’s file is on its way, the replicator makes it nobody’s not',
+  async (t) => {
+    const rig = await rigFor(t);
+    await put(rig, '/slip.dcm', 'DICM');
+    await put(rig, '/refused.dcm', 'DICM');
+    await put(rig, '>taken.dcm', 'there');
+    const adopt = async (path: string): Promise<boolean> => {
+      const facts = await rig.storage.facts(place(path).path);
+      if (facts === undefined) throw new Error(`${path} is not there`);
+      const { sizeBytes, modifiedMs, device, inode } = facts;
+      return rig.uploads.adoptDirect({
+        ...{ projectId: 'p1', partner: 'UMHS', path: place(path).path, settleAt: 0 },
+        identity: { sizeBytes, modifiedMs, device, inode },
+      });
+    };
+    const move = (from: string, to: string, run: () => Promise<void>): Promise<void> =>
+      rig.intake.change(
+        principal('alice'),
+        { kind: 'rename', from: place(from), to: place(to), isFolder: false },
+        run,
+      );
+    await move('/slip.dcm', '>slip.dcm', async () => {
+      await rig.storage.rename(place('/slip.dcm').path, place('>slip.dcm').path, false);
+      t.notOk(await adopt('>slip.dcm'), 'between disk and row');
+    });
+    t.strictSame(await rows(rig), { 'slip.dcm': 'm-alice settling' });
+    const refused = move('/refused.dcm', '>taken.dcm', () =>
+      rig.storage.rename(place('/refused.dcm').path, place('>taken.dcm').path, false),
+    );
+    await t.rejects(refused, { code: 'ALREADY_EXISTS' });
+    t.strictSame(await rig.parts.arrivals.below('ji_brain'), [], 'a refused one is over');
+    t.ok(await adopt('>taken.dcm'), 'what was there by hand is adopted');
+  },
+);
+
+/** From, to, and what lies below before. */
+const folders: readonly (readonly [from: string, to: string, state: string])[] = [
+  ['old', 'new', 'partial'],
+  ['>old', '>new', 'partial'],
+  ['/old', '>new', 'published'],
+  ['/old', 'new', 'published'],
+];
+for (const [from, to, state] of folders) {
+  void t.test(`a folder from ${from} to ${to}, and each call fails of its rename`, async (t) => {
+    const rig = await rigFor(t);
+    const { uploads, arrivals, storage } = rig.parts;
+    const faults = faultsIn({ uploads, arrivals, storage });
+    for (const moment of ['before', 'after'] as const) {
+      let struck: string | undefined = 'none yet';
+      for (let n = 1; struck !== undefined; n += 1) {
+        const [source, target] = [`${from}-${moment}-${n}`, `${to}-${moment}-${n}`];
+        const ending = state === 'partial' ? '.part' : '';
+        for (const name of [`1.txt${ending}`, `deep/2.txt${ending}`]) {
+          await mkdir(dirname(diskOf(rig, `${source}/${name}`)), { recursive: true });
+          if (from.startsWith('/')) await put(rig, `${source}/${name}`, name);
+          else await upload(rig, `${source}/${name}`, name);
+        }
+        await rig.settle();
+        faults.arm(n, moment);
+        await rename(rig, source, target, true).catch(() => undefined);
+        struck = faults.disarm();
+        // No restart: the next rounds of the server put right what the rename left.
+        rig.clock.advance(60_000);
+        await rig.run();
+        await rig.settle();
+        const isMoved = (await rig.storage.facts(place(target).path)) !== undefined;
+        if (!isMoved) await rename(rig, source, target, true);
+        if (!isMoved) await rig.settle();
+        const found = await rows(rig);
+        for (const name of [`1.txt${ending}`, `deep/2.txt${ending}`]) {
+          const at = `${target.replace('>', '')}/${name}`;
+          if (found[at] !== `m-alice ${state}`) t.fail(`call ${n}, ${struck}: ${at} ${found[at]}`);
+        }
+        const left = Object.keys(found).filter((path) => path.startsWith(source.replace('>', '')));
+        if (left.length > 0) t.fail(`call ${n}, ${struck}: ${left.join()} is left`);
+        t.strictSame(await arrivals.below('ji_brain'), [], 'nothing is on its way');
+      }
+    }
+    t.equal(rig.parts.gate.doubtful.size, 0);
+  });
+}
