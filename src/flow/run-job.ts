@@ -3,6 +3,7 @@
 
 import { AppError, codeOf, framesOf, unreachable } from '../core/errors.ts';
 import { backOffMs, maximumAttempts, maximumWorkerDeaths } from '../core/upload.ts';
+import { identityOf } from './generations.ts';
 import { finish, publishDirect, publishSealed, type PublishParts } from './publish.ts';
 import type { Clock, Log } from './ports/clock.ts';
 import type { ClaimedJob, Ending, JobStore, ProjectFacts } from './ports/jobs.ts';
@@ -36,22 +37,22 @@ export const leaseMs = 60_000;
 export async function takeNext(
   parts: RunParts,
   turn: Parameters<JobStore['nextDue']>[1],
-): Promise<{ readonly job: ClaimedJob | undefined } | undefined> {
+): Promise<{ readonly job: ClaimedJob | undefined; readonly waits: boolean } | undefined> {
   const due = await parts.jobs.nextDue(parts.clock.now(), turn);
   if (due === undefined) return undefined;
   if (due.partner === '') {
     await parts.jobs.wait(due.id, 'no-partner');
-    return { job: undefined };
+    return { job: undefined, waits: true };
   }
   if (due.kind === 'intake') {
     const recipients = await parts.facts.recipientsFor(due.projectId, due.partner);
     if (recipients.length === 0) {
       await parts.jobs.wait(due.id, 'no-valid-key');
-      return { job: undefined };
+      return { job: undefined, waits: true };
     }
   }
   const job = await parts.gate.hold([due.path], () => claim(parts, due));
-  return { job };
+  return { job, waits: false };
 }
 
 async function claim(
@@ -224,11 +225,14 @@ async function settleOutcome(
 
 /** What becomes of a job that did not go through. */
 async function endingFor(parts: RunParts, job: ClaimedJob, error: unknown): Promise<Ending> {
-  const failure = error instanceof AppError ? error : new AppError('INTERNAL', { cause: error });
+  const thrown = error instanceof AppError ? error : new AppError('INTERNAL', { cause: error });
+  const isAboutFiles = thrown.code === 'SOURCE_CHANGED' || thrown.code === 'NO_SUCH_FILE';
+  const changed = isAboutFiles ? await afterChange(parts, job) : undefined;
+  if (changed !== undefined) return changed;
+  const failure = thrown.code === 'NO_SUCH_FILE' ? elsewhere(thrown) : thrown;
   const { code } = failure;
   if (code === 'NO_VALID_KEY') return { state: 'waiting', reason: 'no-valid-key' };
   if (code === 'PROFILE_INVALID') return { state: 'waiting', reason: 'broken-profile' };
-  if (code === 'SOURCE_CHANGED' || code === 'NO_SUCH_FILE') return afterChange(parts, job);
   if (code === 'WORKER_DIED' && job.workerDeaths + 1 >= maximumWorkerDeaths) {
     const nothing = { detail: undefined, exclusions: [], sourceSha256: undefined };
     return { state: 'held', reason: 'poison', ...nothing };
@@ -243,9 +247,25 @@ async function endingFor(parts: RunParts, job: ClaimedJob, error: unknown): Prom
   return { state: 'queued', dueAt, reason: code, counts };
 }
 
-async function afterChange(parts: RunParts, job: ClaimedJob): Promise<Ending> {
+/** The upload is as it was: it is the folder of the outputs, say, that is not there. */
+const elsewhere = (cause: AppError): AppError =>
+  new AppError('STORAGE_FAILED', {
+    cause,
+    detail: 'a file or folder beside the upload is missing',
+  });
+
+/** Undefined: the bytes at the path are those that were taken, so settling them anew would only go round in circles. */
+async function afterChange(parts: RunParts, job: ClaimedJob): Promise<Ending | undefined> {
   const upload = await parts.uploads.find(job.upload.id);
   const facts = await parts.storage.facts(upload?.path ?? job.upload.path);
   if (facts === undefined) return { state: 'withdrawn' };
+  const { device, inode, sizeBytes, modifiedMs } = identityOf(facts);
+  const taken = job.upload;
+  const isSame =
+    taken.device === device &&
+    taken.inode === inode &&
+    taken.sizeBytes === sizeBytes &&
+    taken.modifiedMs === Math.floor(modifiedMs);
+  if (isSame) return undefined;
   return { state: 'settling', settleAt: parts.clock.now() + parts.settleMs };
 }

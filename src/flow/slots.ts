@@ -19,6 +19,8 @@ export interface SlotHooks {
   readonly abandoning: AbortSignal;
   /** A job ended, so there is room again. */
   readonly ended: () => void;
+  /** A job was put aside to wait for somebody. */
+  readonly waits: () => void;
   /** A job could not even be ended. */
   readonly failed: (error: unknown) => void;
 }
@@ -57,6 +59,7 @@ export function createSlots(parts: RunParts, hooks: SlotHooks): Slots {
         if (taken === undefined) break;
         hasMoved = true;
         if (taken.job !== undefined) start(taken.job);
+        else if (taken.waits) hooks.waits();
       }
       return hasMoved;
     },

@@ -35,6 +35,8 @@ export interface Worker {
 }
 
 const wakeEveryMs = 30_000;
+/** While a crowd begins to wait, one after the other. */
+const tellEveryMs = 1000;
 const sweepEveryMs = 30_000;
 
 export function createWorker(parts: WorkerParts): Worker {
@@ -51,10 +53,11 @@ export function createWorker(parts: WorkerParts): Worker {
     stopping: stopping.signal,
     abandoning: abandoning.signal,
     ended: kick,
+    waits: () => tending.look(),
     failed: (error) => tell(parts, error, 'a job could not be ended; the sweep takes it over'),
   });
   const lookout = createLookout(parts);
-  const tend = createTending(parts, lookout, kick);
+  const tending = createTending(parts, lookout, kick);
 
   const loop = async (step: () => Promise<boolean>): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -74,7 +77,7 @@ export function createWorker(parts: WorkerParts): Worker {
     start: async () => {
       await recover(parts, parts.settings, lookout);
       // Two loops, so that a thousand files that settle at once do not keep the worker threads idle meanwhile.
-      looping = Promise.all([loop(() => slots.fill()), loop(tend)]);
+      looping = Promise.all([loop(() => slots.fill()), loop(tending.round)]);
     },
     stop: async (graceMs = 10_000) => {
       stopping.abort();
@@ -87,35 +90,40 @@ export function createWorker(parts: WorkerParts): Worker {
     },
     kick,
     turn: async () => {
-      const hasMoved = await tend();
+      const hasMoved = await tending.round();
       return (await slots.fill()) || hasMoved;
     },
     idle: () => slots.idle(),
   };
 }
 
-/** One round of everything but the jobs themselves; answers whether anything moved. */
-function createTending(
-  parts: WorkerParts,
-  lookout: Lookout,
-  kick: () => void,
-): () => Promise<boolean> {
+interface Tending {
+  /** One round of everything but the jobs themselves; answers whether anything moved. */
+  readonly round: () => Promise<boolean>;
+  /** Something began to wait: the administrator hears of it with the next round. */
+  readonly look: () => void;
+}
+
+function createTending(parts: WorkerParts, lookout: Lookout, kick: () => void): Tending {
   let version = parts.dataVersion();
   let wokenAt = Number.NEGATIVE_INFINITY;
   let sweptAt = parts.clock.now();
+  let isNew = false;
 
   const wake = async (): Promise<void> => {
     const now = parts.clock.now();
     const seen = parts.dataVersion();
     // Also when the clock was set back.
-    if (seen === version && Math.abs(now - wokenAt) < wakeEveryMs) return;
+    const pauseMs = isNew ? tellEveryMs : wakeEveryMs;
+    if (seen === version && Math.abs(now - wokenAt) < pauseMs) return;
+    isNew = false;
     version = seen;
     wokenAt = now;
     await wakeWaiting(parts);
     await parts.keyWatch.look(await parts.jobs.waiting());
   };
 
-  return async () => {
+  const round = async (): Promise<boolean> => {
     const settled = await settleDue(parts);
     await wake();
     if (settled > 0) kick();
@@ -127,6 +135,12 @@ function createTending(
       await sweep(parts, parts.settings);
     }
     return settled > 0 || written > 0;
+  };
+  return {
+    round,
+    look: () => {
+      isNew = true;
+    },
   };
 }
 

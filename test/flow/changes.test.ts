@@ -174,6 +174,27 @@ void t.test('files wait for a key, and go on at once when a command adds one', a
   t.strictSame(await rig.states(), { 'a.dcm': 'published' }, 'without waiting for anything');
 });
 
+void t.test('the administrator hears at once that files wait for a key', async (t) => {
+  const rig = await rigFor(t);
+  const told: string[] = [];
+  const parts = rig.parts as { keyWatch: Rig['parts']['keyWatch'] };
+  parts.keyWatch = {
+    look: (waiting) => {
+      told.push(...waiting.map(({ reason }) => reason));
+      return Promise.resolve();
+    },
+  };
+  await upload(rig, 'before.dcm', 'abc');
+  await rig.settle();
+  t.strictSame(told, []);
+  rig.recipients.set('UMHS', []);
+  await upload(rig, 'a.dcm', 'def');
+  const since = rig.clock.now();
+  await rig.settle();
+  t.match(told, ['no-valid-key']);
+  t.ok(rig.clock.now() - since < 10_000, 'and not with the next look at all keys');
+});
+
 void t.test('a key that ends, or is replaced, while files are queued', async (t) => {
   const rig = await rigFor(t, { width: 1 });
   rig.processor.answer = async (task, bytes) => {

@@ -1,6 +1,6 @@
 // From a settled upload to its publication: generations, claims, retries, waiting, crashes at each step, fairness.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import tap from 'tap';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
@@ -290,6 +290,38 @@ for (const { name, code, state, rounds } of endings) {
     t.strictSame(await rig.storage.listSpool('outputs'), []);
   });
 }
+
+void tap.test(
+  'an output that has no place fails after its tries, and is retried by hand at any time',
+  async (t) => {
+    const rig = await rigFor(t);
+    const folder = join(rig.folder, 'home/ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice');
+    await writeFile(folder, 'a file where the folder was');
+    await upload(rig, 'a.dcm', 'abc');
+    await rig.settle();
+    for (let round = 1; round < maximumAttempts; round += 1) {
+      t.match(await rig.states(), { 'a.dcm': 'queued STORAGE_FAILED' });
+      rig.clock.advance(3_600_000);
+      await rig.run();
+    }
+    t.match(await rig.states(), { 'a.dcm': 'failed STORAGE_FAILED' });
+    t.equal(rig.processor.tasks.length, maximumAttempts);
+    const [job] = await rig.desk.list({ state: 'failed' });
+    const id = job?.id ?? '';
+    await rig.desk.retry(id, 'cli');
+    await rig.run();
+    t.match(await rig.states(), { 'a.dcm': 'queued STORAGE_FAILED' }, 'with all its tries');
+    await rm(folder);
+    await rig.run();
+    t.match(await rig.states(), { 'a.dcm': 'queued STORAGE_FAILED' }, 'not before its time');
+    await rig.desk.retry(id, 'cli');
+    await rig.run();
+    t.match(await rig.states(), { 'a.dcm': 'published' }, 'but at once when somebody says so');
+    const asked = (await rig.audit.list(rig.db)).filter(({ actor }) => actor === 'cli');
+    t.match(asked, [{ action: 'job.queued' }, { action: 'job.queued' }]);
+    t.equal(asked.length, 2);
+  },
+);
 
 void tap.test('a failed job is retried by hand; others are refused', async (t) => {
   const rig = await rigFor(t);

@@ -206,11 +206,13 @@ async function retry(
   job: JobRecord,
   actor: string,
 ): Promise<void> {
-  if (job.state !== 'failed' && job.state !== 'waiting') {
+  // One that is to be tried again within the hour need not wait for that.
+  const isBetweenTries = job.state === 'queued' && job.reason !== null;
+  if (job.state !== 'failed' && job.state !== 'waiting' && !isBetweenTries) {
     throw wrongState(job, 'failed or waiting');
   }
   await refuseOvertaken(trx, job);
-  await moveJob(parts, trx, job, { to: 'queued', actor, set: again(parts) });
+  await moveJob(parts, trx, job, { to: 'queued', actor, set: { ...again(parts), reason: null } });
 }
 
 const again = (parts: Parts) => ({ dueAt: parts.clock.now(), attempts: 0, workerDeaths: 0 });

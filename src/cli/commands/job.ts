@@ -82,7 +82,7 @@ export const jobCommand: Noun = {
       )
       .command(
         'retry <ids..>',
-        'Try a failed or waiting job again, at once',
+        'Try a failed or waiting job again, or one between two tries, at once',
         (a) =>
           a
             .positional('ids', { ...id, array: true, describe: 'Ids of jobs, or their beginnings' })

@@ -409,7 +409,7 @@ export interface JobDesk {
     readonly state?: UploadState;
   }): Promise<readonly JobRow[]>;
   show(id: string): Promise<JobDetails>;
-  /** failed or waiting → queued, at once and with all its tries. */
+  /** failed, waiting, or queued for another try → queued, at once and with all its tries. */
   retry(id: string, actor: string): Promise<JobRow>;
   held(filter?: { readonly project?: string }): Promise<readonly HeldRow[]>;
   /** Overrides the one rule that holds it, for this content in this project; CONFLICT when that is not releasable. */
