@@ -102,16 +102,15 @@ export function createAuthenticator(parts: AuthParts): Authenticator {
     // From here on: how long somebody took to type says nothing.
     const sinceMs = performance.now();
     if (secret === aborted || isDone) return;
-    if (secret !== undefined && penalties?.isUnder(source, name) === true) {
+    const principal = await identify(parts, attempt, secret);
+    if (principal === 'penalty') {
       await record(attempt, false, 'penalty');
       return refuse(attempt, sinceMs);
     }
-    const principal = await identify(parts, attempt, secret);
     const isIn = principal !== undefined && (await parts.admit(principal));
     if (secret !== undefined || attempt.method === 'publickey') {
       await record(attempt, isIn, principal !== undefined && !isIn ? 'connections' : undefined);
     }
-    if (principal === undefined && secret !== undefined) penalties?.failed(source, name);
     if (!isIn) return refuse(attempt, sinceMs);
     penalties?.forgive(source, name);
     isDone = true;
@@ -163,12 +162,30 @@ async function identify(
   parts: AuthParts,
   attempt: AuthContext,
   secret: string | undefined,
-): Promise<Principal | undefined> {
-  if (secret !== undefined) {
-    const { accounts, address } = parts;
-    return inTurn(parts, () => accounts.verifyPassword(attempt.username, secret, address));
-  }
+): Promise<Principal | 'penalty' | undefined> {
+  if (secret !== undefined) return checkPassword(parts, attempt.username, secret);
   return attempt.method === 'publickey' && isSigned(attempt) ? find(parts, attempt) : undefined;
+}
+
+/**
+ * Wrong ones count before the next of this source is looked at: who sends many at once, each over its own connection, gets
+ * no more of them checked than who sends one after the other.
+ */
+async function checkPassword(
+  parts: AuthParts,
+  name: string,
+  secret: string,
+): Promise<Principal | 'penalty' | undefined> {
+  const { accounts, address, penalties, source } = parts;
+  const isUnder = (): boolean => penalties?.isUnder(source, name) === true;
+  // What is refused anyway need not wait its turn.
+  if (isUnder()) return 'penalty';
+  return inTurn(parts, async () => {
+    if (isUnder()) return 'penalty';
+    const principal = await accounts.verifyPassword(name, secret, address);
+    if (principal === undefined) penalties?.failed(source, name);
+    return principal;
+  });
 }
 
 const isByPassword = ({ method }: AuthContext): boolean =>
