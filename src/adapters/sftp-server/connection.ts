@@ -1,42 +1,27 @@
-// One client: its login, its channels, its end. Everything that ssh2 can emit as 'error' has a listener here, or a
+// One client: its login, how long it stays, its end. Everything that ssh2 can emit as 'error' has a listener here, or a
 // malformed packet of one stranger would end the process.
 
 import type { Socket } from 'node:net';
-import type { Connection, ServerChannel, Session as SshSession } from 'ssh2';
+import type { Connection } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
 import type { Locks } from '../../core/locks.ts';
-import { fixedFolders } from '../../core/tree.ts';
 import type { Accounts, Ended, Principal, RefusalKind } from '../../flow/ports/accounts.ts';
-import type { Clock, Log } from '../../flow/ports/clock.ts';
-import type { Intake } from '../../flow/ports/intake.ts';
-import type { Storage } from '../../flow/ports/storage.ts';
 import { reusePackets } from '../ssh2-packets.ts';
 import { createAuthenticator, type Authenticator } from './auth.ts';
-import type { Context } from './context.ts';
+import { createChannels, type Channels, type SessionParts } from './channels.ts';
 import { refusalOf } from './ended.ts';
-import { createHandles, type Budgets } from './handles.ts';
-import type { ServerLimits } from './limits.ts';
+import { makeFolders } from './fixed-folders.ts';
 import type { Penalties } from './penalties.ts';
 import type { Refusals } from './refusals.ts';
 import { limitExchanges, watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
-import { SftpSession } from './session.ts';
+import type { SftpSession } from './session.ts';
 import type { SharedReader } from './shared-socket.ts';
-import { mayHold, onSubsystem, peerPacketBytes, wholePacketBytes } from './ssh2-private.ts';
-import type { ReceiptSigner } from './delivery-receipts.ts';
+import { wholePacketBytes } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
-export interface ConnectionParts {
-  readonly site: string;
+export interface ConnectionParts extends SessionParts {
   readonly accounts: Accounts;
-  readonly intake: Intake;
-  readonly storage: Storage;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly limits: ServerLimits;
-  readonly appends: Locks;
-  /** What the client calls itself in its greeting. */
-  readonly software: string;
   /** Where the client comes from, and what that counts as, see sourceOf. */
   readonly address: string;
   readonly source: string;
@@ -45,13 +30,8 @@ export interface ConnectionParts {
   readonly mayRecord: () => boolean;
   readonly refusals: Refusals;
   readonly turns: Locks;
-  readonly budgets: Budgets;
-  readonly startedMs: number;
-  readonly signReceipt: ReceiptSigner;
   /** May this user have one connection more? */
   admit(principal: Principal): boolean;
-  /** SFTP sessions of this user, on all connections. */
-  sessionsOf(userId: string): number;
   onLogin(): void;
   /** See SharedSocket. */
   lend(reader: SharedReader): void;
@@ -59,16 +39,13 @@ export interface ConnectionParts {
 
 /** How long a peer may take to say goodbye. */
 const farewellMs = 2000;
-/** RFC 4253 §6.1 asks for 32 KB; some clients say half of it. Less only makes work. */
-const leastPacketBytes = 1024;
 
 export class LiveConnection {
   readonly #client: Connection;
   readonly #socket: Socket;
   readonly #parts: ConnectionParts;
-  readonly #sessions = new Set<SftpSession>();
   readonly #connectedMs: number;
-  readonly #channels = new Set<SshSession>();
+  readonly #channels: Channels;
   readonly #pressure: Pressure;
   readonly #keys: Rekeying;
   readonly #logins: Authenticator;
@@ -78,7 +55,6 @@ export class LiveConnection {
   #isLoggedIn = false;
   /** Why what is asked from now on is refused. */
   #refusal: AppError | undefined;
-  #isCorked = false;
   #isLeaving = false;
   #markEnded: () => void = () => undefined;
   /** Resolves when the flow knows about everything that was open. */
@@ -94,14 +70,25 @@ export class LiveConnection {
       this.#markEnded = resolve;
     });
     this.#pressure = watchPressure(socket, () => {
-      for (const session of this.#sessions) session.goOn();
+      for (const session of this.sessions) session.goOn();
+    });
+    this.#channels = createChannels(client, socket, parts, {
+      claimant: () => this.#principal,
+      principal: () => this.#current(),
+      isGone: () => this.#isLeaving,
+      isFull: () => this.#pressure.isHigh || this.#keys.isRunning,
+      note: (kind) => this.#note(kind),
+      end: () => this.end(),
+      touch: () => {
+        this.#activeMs = parts.clock.now();
+      },
     });
     this.#logins = this.#authenticator();
     this.#mayAskForKeys = limitExchanges(() => parts.clock.now());
     this.#keys = watchKeys(client, socket, parts.limits, () => parts.clock.now());
     socket.on('data', () => {
       if (this.#isLoggedIn) this.#keys.look();
-      if ([...this.#sessions].some((session) => session.isOverrun)) this.#socket.destroy();
+      if ([...this.sessions].some((session) => session.isOverrun)) this.#socket.destroy();
     });
     this.#listen();
   }
@@ -111,8 +98,9 @@ export class LiveConnection {
     return this.#principal;
   }
 
-  get sessionCount(): number {
-    return this.#sessions.size;
+  /** Its SFTP sessions. */
+  get sessions(): ReadonlySet<SftpSession> {
+    return this.#channels.sessions;
   }
 
   /** Who is logged in. */
@@ -142,7 +130,7 @@ export class LiveConnection {
     await makeFolders(this.#parts, now);
     this.#principal = now;
     this.#noticeExpiry();
-    for (const session of this.#sessions) session.revalidate();
+    for (const session of this.sessions) session.revalidate();
   }
 
   /** Nothing is done for it from here on. A moment longer, so that a client that asks for something hears why. */
@@ -150,8 +138,8 @@ export class LiveConnection {
     if (this.#refusal !== undefined) return;
     this.#refusal = refusalOf(ended);
     this.#parts.log.info({ account: this.#principal?.id, reason: ended.reason }, 'session ended');
-    for (const session of this.#sessions) session.revalidate();
-    setTimeout(() => this.end(), this.#sessions.size > 0 ? farewellMs : 0).unref();
+    for (const session of this.sessions) session.revalidate();
+    setTimeout(() => this.end(), this.sessions.size > 0 ? farewellMs : 0).unref();
   }
 
   /** An account's end is nobody's doing: whoever notices it first calls this. */
@@ -169,7 +157,7 @@ export class LiveConnection {
     const { loginGraceMs, idleMs } = this.#parts.limits;
     this.#noticeExpiry();
     if (this.#isLoggedIn) this.#keys.look();
-    const isWorking = [...this.#sessions].some((session) => session.busy > 0);
+    const isWorking = [...this.sessions].some((session) => session.busy > 0);
     const isLate = !this.#isLoggedIn && nowMs - this.#connectedMs > loginGraceMs;
     const isIdle = this.#isLoggedIn && !isWorking && nowMs - this.#activeMs > idleMs;
     if (isLate) this.#parts.refusals.note('grace', this.#parts.source);
@@ -185,14 +173,14 @@ export class LiveConnection {
       this.#parts.onLogin();
       reusePackets(client, this.#socket);
       this.#parts.lend({
-        mayHold: (memory) => this.#mayHold(memory),
+        mayHold: (memory) => this.#channels.mayHold(memory),
         ready: (bytes) => wholePacketBytes(client, bytes),
       });
       this.#parts.log.info({ account: this.#principal?.id }, 'login');
     });
     client.on('rekey', () => {
       reusePackets(client, this.#socket);
-      if (this.#keys.done()) for (const session of this.#sessions) session.goOn();
+      if (this.#keys.done()) for (const session of this.sessions) session.goOn();
       // A key exchange costs us far more than the client who asks for one.
       else if (!this.#isLoggedIn || !this.#mayAskForKeys()) this.#socket.destroy();
     });
@@ -200,7 +188,7 @@ export class LiveConnection {
       this.#note('services');
       reject?.();
     });
-    client.on('session', (accept, reject) => this.#openSession(accept, reject));
+    client.on('session', (accept, reject) => this.#channels.open(accept, reject));
     client.on('error', (error: Error & { level?: string }) => {
       if (error.level === undefined || error.level === 'protocol') this.#note('malformed');
       this.#parts.log.debug({ kind: error.level ?? error.constructor.name }, 'connection error');
@@ -240,85 +228,6 @@ export class LiveConnection {
     });
   }
 
-  #openSession(accept: () => SshSession, reject: () => void): void {
-    if (this.#channels.size >= this.#parts.limits.channels) {
-      this.#note('channels');
-      reject();
-      return;
-    }
-    const session = accept();
-    this.#channels.add(session);
-    session.on('error', () => undefined);
-    // A client may say CLOSE more than once.
-    session.on('close', () => this.#channels.delete(session));
-    this.#refuseServices(session);
-    onSubsystem(session, (name, acceptChannel, refuse) => {
-      const { principal } = this;
-      if (name !== 'sftp' || principal === undefined) {
-        this.#note('services');
-        refuse?.();
-        return;
-      }
-      if (this.#parts.sessionsOf(principal.id) >= this.#parts.limits.sessionsPerUser) {
-        this.#note('channels');
-        refuse?.();
-        return;
-      }
-      // At once: OpenSSH sends its INIT without waiting for the answer, and ssh2 drops what comes before.
-      const channel = acceptChannel();
-      if (channel === undefined || this.#isLeaving) return;
-      if (peerPacketBytes(channel) < leastPacketBytes) this.#socket.destroy();
-      else this.#serve(channel, principal);
-    });
-  }
-
-  /** ssh2 refuses by itself what nobody listens to; listening is for counting it. */
-  #refuseServices(session: SshSession): void {
-    const refuse = (_accept: unknown, reject: (() => void) | undefined): void => {
-      this.#note('services');
-      reject?.();
-    };
-    session.on('shell', refuse);
-    session.on('exec', refuse);
-    session.on('pty', refuse);
-    session.on('x11', refuse);
-    session.on('auth-agent', refuse);
-  }
-
-  #serve(channel: ServerChannel, { id: userId }: Principal): void {
-    const { limits, clock, site, storage, intake, log, appends, startedMs } = this.#parts;
-    const context: Context = {
-      site,
-      principal: () => this.#current(),
-      storage,
-      intake,
-      log,
-      handles: createHandles(limits.handles, this.#parts.budgets.of(userId)),
-      maximumHandles: limits.handles,
-      isGone: () => this.#isLeaving,
-      appends,
-      startedMs,
-      now: () => clock.now(),
-      signReceipt: this.#parts.signReceipt,
-    };
-    const session = new SftpSession(channel, context, {
-      software: this.#parts.software,
-      cork: () => this.#cork(),
-      isFull: () => this.#pressure.isHigh || this.#keys.isRunning,
-      fail: () => {
-        this.#note('malformed');
-        this.end();
-      },
-      touch: () => {
-        this.#activeMs = clock.now();
-      },
-    });
-    this.#sessions.add(session);
-    channel.on('close', () => {
-      void session.abandon().then(() => this.#sessions.delete(session));
-    });
-  }
-
   #current(): Principal {
     this.#noticeExpiry();
     if (this.#refusal !== undefined) throw this.#refusal;
@@ -326,38 +235,12 @@ export class LiveConnection {
     return this.#principal;
   }
 
-  #mayHold(memory: ArrayBufferLike): boolean {
-    return [...this.#sessions].some(({ copies }) => !copies) || mayHold(this.#client, memory);
-  }
-
-  /** What is written in one tick leaves in one piece. */
-  #cork(): void {
-    if (this.#isCorked) return;
-    this.#isCorked = true;
-    this.#socket.cork();
-    process.nextTick(() => {
-      this.#isCorked = false;
-      this.#socket.uncork();
-    });
-  }
-
   #leave(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    const sessions = [...this.#sessions].map((session) => session.abandon());
+    const sessions = [...this.sessions].map((session) => session.abandon());
     Promise.all([...sessions, this.#logins.ended()])
       .catch((error: unknown) => asFailure(error, this.#parts.log, 'end'))
       .finally(() => this.#markEnded());
-  }
-}
-
-/** The fixed folders of SPEC 3 are there before anybody looks. */
-async function makeFolders(parts: ConnectionParts, principal: Principal): Promise<void> {
-  for (const folder of fixedFolders(principal, parts.site)) {
-    try {
-      await parts.storage.ensureFolder(folder);
-    } catch (error) {
-      asFailure(error, parts.log, 'folders');
-    }
   }
 }

@@ -156,7 +156,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
         limits.connectionsPerUser,
       sessionsOf: (userId) =>
         [...live.values()].reduce(
-          (sum, one) => sum + (one?.claimant?.id === userId ? one.sessionCount : 0),
+          (sum, one) => sum + (one?.claimant?.id === userId ? one.sessions.size : 0),
           0,
         ),
       address,
