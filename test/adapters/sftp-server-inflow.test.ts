@@ -14,7 +14,11 @@ import { createPacketReader, packetType } from '../../src/adapters/sftp-server/c
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { createHandles, type Handle } from '../../src/adapters/sftp-server/handles.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
-import { mayHold, wholePacketBytes } from '../../src/adapters/sftp-server/ssh2-private.ts';
+import {
+  dropTooEarly,
+  mayHold,
+  wholePacketBytes,
+} from '../../src/adapters/sftp-server/ssh2-private.ts';
 import { takeInflow } from '../../src/adapters/ssh2-inflow.ts';
 import { reusePackets } from '../../src/adapters/ssh2-packets.ts';
 import { createPurse, createWindow, windowLimits } from '../../src/adapters/sftp-server/window.ts';
@@ -130,6 +134,37 @@ function packetOf(bytes: number): Buffer {
   return packet;
 }
 
+void t.test(
+  'ssh2 still reads its packets where those that come too early are dropped',
+  async (t) => {
+    let early = 0;
+    let opened = 0;
+    let [mayGoOn] = [(): void => undefined];
+    const server = new ssh2.Server({ hostKeys: [makeKey().privateKey] }, (arrived) => {
+      mayGoOn = dropTooEarly(arrived, () => (early += 1));
+      arrived.on('authentication', (attempt) => attempt.accept());
+      arrived.on('error', () => undefined);
+      arrived.on('session', (_accept, reject) => {
+        opened += 1;
+        reject();
+      });
+    });
+    t.teardown(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    for (const isReleased of [false, true]) {
+      [early, opened] = [0, 0];
+      const client = await connectSsh({ port, username: 'x', password: 'x' });
+      if (isReleased) mayGoOn();
+      for (let count = 0; count < 3; count += 1) client.shell(false, () => undefined);
+      t.ok(await until(() => (isReleased ? opened === 3 : early === 1)));
+      await until(() => false, 30);
+      t.same([early, opened], isReleased ? [0, 3] : [1, 0], 'once, and nothing behind it');
+      client.destroy();
+    }
+  },
+);
+
 void t.test('where ssh2 is not as we know it, its own ways are taken', async (t) => {
   const strange = { push: () => true, readableLength: 0 } as unknown as ServerChannel;
   t.equal(
@@ -139,6 +174,7 @@ void t.test('where ssh2 is not as we know it, its own ways are taken', async (t)
   const nobody = { _protocol: {} } as unknown as Connection;
   t.notOk(reusePackets(nobody, { bytesWritten: 0, writableLength: 0 }));
   t.ok(mayHold(nobody, new ArrayBuffer(1)), 'then it may hold everything');
+  t.doesNotThrow(dropTooEarly(nobody, () => t.fail()));
   t.equal(wholePacketBytes(nobody, Buffer.alloc(9)), 9, 'and gets everything');
 });
 

@@ -149,6 +149,63 @@ void t.test('who is not logged in gets nothing of the protocol behind', async (t
   t.notOk(existsSync(join(server.home, 'ji_brain/alice')), 'and nothing was made for them');
 });
 
+/** Beside those: answers that nobody asked for, numbers that nobody uses, a message that is cut. */
+const ofChannels: typeof tooEarly = {
+  ...Object.fromEntries(
+    Object.entries(tooEarly).filter(([, [number]]) => Number(number) >= message.GLOBAL_REQUEST),
+  ),
+  'an answer': [81],
+  'a number in between': [101],
+  'the last number': [127],
+  'half a message': [message.CHANNEL_REQUEST, 0],
+};
+
+void t.test('a message of the connection protocol ends who is not logged in at once', async (t) => {
+  const patient = await startServer({ loginGraceMs: 60_000, refusalsEveryMs: 20, refusalMs: 20 });
+  t.teardown(() => patient.close());
+  const { refusals, logins } = patient.accounts;
+  for (const [what, fields] of Object.entries(ofChannels)) {
+    refusals.length = 0;
+    const { client, gone, isIn } = await stranger(patient.port);
+    let why: Error | undefined;
+    client.on('error', (error) => (why ??= error));
+    for (let count = 0; count < 20; count += 1) say(client, ...fields);
+    const begun = Date.now();
+    await gone;
+    t.ok(Date.now() - begun < 5_000, `${what}: it has to go`);
+    t.notOk(isIn());
+    t.equal(why, undefined, 'with a proper goodbye');
+    t.ok(await until(() => refusals.length > 0));
+    await until(() => false, 60);
+    t.same(refusals, ['malformed 1'], 'counted once');
+    await servesOthers(t, patient);
+  }
+  t.equal(logins.filter(({ name }) => name === 'alice').length, 0);
+});
+
+void t.test('a right login does not help who asks for a channel before its answer', async (t) => {
+  const slow = await startServer({ loginGraceMs: 60_000, refusalMs: 20 });
+  t.teardown(() => slow.close());
+  const verify = slow.accounts.verifyPassword.bind(slow.accounts);
+  const { client, gone, isIn } = await stranger(slow.port);
+  slow.accounts.verifyPassword = async (...login) => {
+    if (login[0] === 'alice') await gone;
+    return verify(...login);
+  };
+  client.on('error', () => undefined);
+  expectLogin(client);
+  say(client, ...asks('alice', 'password', no, string('secret of alice')));
+  say(client, message.CHANNEL_OPEN, string('session'), uint32(0), uint32(1 << 20), uint32(1024));
+  await gone;
+  t.notOk(isIn());
+  t.ok(await until(() => slow.accounts.logins.length > 0), 'its login ends afterwards');
+  await servesOthers(t, slow);
+  t.same(
+    slow.intake.events.filter((event) => event.includes('alice')),
+    [],
+  );
+});
+
 /** A request to log in (RFC 4252 §5). */
 const asks = (
   user: string | Buffer,

@@ -17,7 +17,7 @@ import { limitExchanges, watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import type { SftpSession } from './session.ts';
 import type { SharedReader } from './shared-socket.ts';
-import { wholePacketBytes } from './ssh2-private.ts';
+import { dropTooEarly, wholePacketBytes } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts extends SessionParts {
@@ -167,7 +167,14 @@ export class LiveConnection {
   #listen(): void {
     const client = this.#client;
     client.on('authentication', (attempt) => this.#logins.try(attempt));
+    const mayGoOn = dropTooEarly(client, () => {
+      this.#note('malformed');
+      this.end();
+    });
     client.on('ready', () => {
+      // A login that was being looked at when the connection had to end.
+      if (this.#isLeaving) return;
+      mayGoOn();
       this.#isLoggedIn = true;
       this.#activeMs = this.#parts.clock.now();
       this.#parts.onLogin();

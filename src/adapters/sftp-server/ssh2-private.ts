@@ -36,9 +36,14 @@ interface InnerProtocol {
     readonly constructor: { readonly name: string };
     readonly _packet?: { readonly buffer?: unknown } | null;
     readonly _lenBytes?: unknown;
+    _onPayload?: OnPayload;
   };
   _offer?: InnerOffer;
+  /** What each new decipher gets for its own. */
+  _onPayload?: OnPayload;
 }
+
+type OnPayload = (payload: Buffer) => unknown;
 
 interface InnerList {
   readonly array: readonly string[];
@@ -97,6 +102,35 @@ export function offerOnly(
     sc: way(sc),
   });
   return true;
+}
+
+/** The connection protocol's (RFC 4250 §4.1.2). */
+const isOfChannels = (number: number | undefined): boolean =>
+  number !== undefined && number >= 80 && number <= 127;
+
+/**
+ * Before a login ssh2 ignores the messages of the connection protocol, or answers them; RFC 4252 §6 asks for a disconnect.
+ * `tooEarly` is called once, at the first of them; ssh2 sees neither it nor anything behind it. Called in 'connection'. What
+ * is returned ends the watch: the client is in. When ssh2 is not as we know it, it goes on ignoring them.
+ */
+export function dropTooEarly(client: Connection, tooEarly: () => void): () => void {
+  const protocol = protocolOf(client);
+  const given = protocol?._onPayload;
+  if (protocol === undefined || typeof given !== 'function') return () => undefined;
+  let isOver = false;
+  const watch: OnPayload = (payload) => {
+    if (!isOver && isOfChannels(payload[0])) {
+      isOver = true;
+      tooEarly();
+    }
+    return isOver ? undefined : given(payload);
+  };
+  protocol._onPayload = watch;
+  return () => {
+    protocol._onPayload = given;
+    const decipher = protocol._decipher;
+    if (decipher?._onPayload === watch) decipher._onPayload = given;
+  };
 }
 
 const tagBytes = 16;
