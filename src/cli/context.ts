@@ -48,6 +48,17 @@ export async function actorNames(app: App): Promise<(actor: string) => string> {
   return (actor) => names.get(actor) ?? actor;
 }
 
+/** A filter that finds nothing may be mistyped. Throws NOT_FOUND for a user that is not there. */
+export async function demandUser(app: App, name: string | undefined): Promise<void> {
+  if (name !== undefined) await app.members.show(name);
+}
+
+/** The same for a partner's code. */
+export async function demandPartner(app: App, code: string | undefined): Promise<void> {
+  if (code === undefined || (await app.partners.list()).some((one) => one.code === code)) return;
+  throw new AppError('NOT_FOUND', { detail: `no partner ${code}; see clubhouse partner list` });
+}
+
 /** The content of `--key FILE`, or of standard input for `-`. */
 export async function readInput(file: string): Promise<Buffer> {
   if (file === '-') return readStdin();

@@ -161,7 +161,7 @@ export const errorCodes = {
   REMOTE_UNREACHABLE: {
     retry: true,
     status: 'FAILURE',
-    text: "The partner's server does not answer; it is tried again at the next pass",
+    text: "The partner's server does not answer; see that it runs, and that its address, port and firewall let us in",
   },
   REMOTE_HOST_KEY: {
     retry: false,

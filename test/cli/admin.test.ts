@@ -262,6 +262,9 @@ await t.test('a preview shows a file before and after, and leaves nothing behind
   t.strictSame(await readdir(join(home, 'data/spool/scratch')), []);
 });
 
+/** As a list of our own has it: what a spreadsheet would take for a formula has an apostrophe more. */
+const protect = (id: string): string => (/^'*[=+\-@]/.test(id) ? `'${id}` : id);
+
 await t.test(
   'codes from a list are taken and given out as CSV, and both are audited',
   async (t) => {
@@ -281,10 +284,27 @@ await t.test(
       { code: 'S-01', patientID: '=MRN99' },
       { code: 'S-02', patientID: 'MRN98', issuer: 'PUHSC' },
     ]);
+    const odd = ['=1+1', "'=1+1", "''@a", "'plain", '-7', '+49', '@x', 'a"b', 'a;b,c', '王=1'];
+    const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`;
+    await writeFile(
+      list,
+      ['code,patientID', ...odd.map((id, at) => `S-1${at},${quoted(protect(id))}`)].join('\n'),
+    );
+    t.match(await clubhouse(args), { code: 0, out: /^Added 10 codes / });
+    const rows = await json<{ code: string; patientID: string }[]>([
+      ...['crosswalk', 'export', '--project', 'brain'],
+    ]);
+    t.same(
+      rows.filter(({ code }) => code.startsWith('S-1')).map(({ patientID }) => patientID),
+      odd,
+    );
+    const back = await clubhouse(['crosswalk', 'export', '--project', 'brain']);
+    await writeFile(list, back.out);
+    t.match(await clubhouse(args), { code: 0, out: /^Added 0 codes .*; 12 were there already/ });
     const audit = await json<{ action: string }[]>(['audit', 'list']);
     const count = (action: string): number => audit.filter((one) => one.action === action).length;
-    t.equal(count('crosswalk.imported'), 2);
-    t.equal(count('crosswalk.exported'), 2);
+    t.equal(count('crosswalk.imported'), 4);
+    t.equal(count('crosswalk.exported'), 4);
   },
 );
 

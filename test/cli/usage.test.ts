@@ -146,6 +146,36 @@ const refusals: readonly Refusal[] = [
     err: /no project brian/,
   },
   {
+    name: 'the jobs of a user who is not there',
+    args: ['job', 'list', '--member', 'alcie', '--json'],
+    code: 1,
+    err: /no user alcie; see clubhouse user list/,
+  },
+  {
+    name: 'the keys of a project that is not there',
+    args: ['recipient', 'list', '--project', 'brian'],
+    code: 1,
+    err: /no project brian; see clubhouse project list/,
+  },
+  {
+    name: 'the keys of a partner that is not there',
+    args: ['recipient', 'list', '--partner', 'UHMS', '--json'],
+    code: 1,
+    err: /no partner UHMS; see clubhouse partner list/,
+  },
+  {
+    name: 'the codes of a project that is not there',
+    args: ['crosswalk', 'export', '--project', 'brian'],
+    code: 1,
+    err: /no project brian/,
+  },
+  {
+    name: 'a pass to a partner that is not there',
+    args: ['replicate', 'now', '--partner', 'UHMS'],
+    code: 1,
+    err: /no partner UHMS; see clubhouse partner list/,
+  },
+  {
     name: 'a release without a reason',
     args: ['held', 'release', 'abc', '--reason', ' '],
     code: 2,

@@ -51,9 +51,13 @@ export const crosswalkCommand: Noun = {
       .demandCommand(1, 'crosswalk export or import?'),
 };
 
-/** Quoted always; what a spreadsheet would take for a formula gets an apostrophe in front. */
+/**
+ * Quoted always; what a spreadsheet would take for a formula gets an apostrophe in front, and so does what looks like one with
+ * its apostrophe: `bare` takes back just what was added.
+ */
 const cell = (text: string): string =>
-  `"${text.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+  `"${text.replace(/^'*[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+const bare = (text: string): string => text.replace(/^'(?='*[=+\-@\t\r])/, '');
 
 function readRows(bytes: Uint8Array): { patientID: string; issuer: string; code: string }[] {
   return readSheet(bytes).map((row) => {
@@ -70,6 +74,7 @@ function readRows(bytes: Uint8Array): { patientID: string; issuer: string; code:
     if (patientID === undefined || code === undefined) {
       throw new AppError('BAD_INPUT', { detail: `row ${row.line} has no patientID or no code` });
     }
-    return { patientID, issuer: cellOf(row, ['issuer', '发布者']) ?? '', code };
+    const issuer = cellOf(row, ['issuer', '发布者']) ?? '';
+    return { patientID: bare(patientID), issuer: bare(issuer), code: bare(code) };
   });
 }

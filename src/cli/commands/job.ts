@@ -1,6 +1,6 @@
 // `clubhouse job`: the processing of uploads, one row an upload and partner.
 
-import { onApp, type Noun } from '../context.ts';
+import { demandUser, onApp, type Noun } from '../context.ts';
 import { print, printJson, printTable, UsageError } from '../output.ts';
 import { uploadStates, type UploadState } from '../../core/upload.ts';
 
@@ -48,6 +48,8 @@ export const jobCommand: Noun = {
             ...(args.member === undefined ? {} : { member: args.member }),
             ...(state === undefined ? {} : { state }),
           });
+          // Who was removed still has jobs.
+          if (rows.length === 0) await demandUser(app, args.member);
           if (args.json) return printJson(rows);
           return printTable(
             ['ID', 'STATE', 'REASON', 'PARTNER', 'UPLOAD', 'UPDATED'],

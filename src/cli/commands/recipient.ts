@@ -1,7 +1,7 @@
 // `clubhouse recipient`: the public keys that a project's files are encrypted to.
 
 import type { Recipient } from '../../app.ts';
-import { onApp, readInput, type Noun } from '../context.ts';
+import { demandPartner, onApp, readInput, type Noun } from '../context.ts';
 import {
   ask,
   iso,
@@ -91,6 +91,8 @@ export const recipientCommand: Noun = {
             ...(args.project === undefined ? {} : { project: args.project }),
             ...(args.partner === undefined ? {} : { partner: args.partner }),
           });
+          // A key may come before its partner.
+          if (all.length === 0) await demandPartner(app, args.partner);
           if (args.json) return printJson(all.map(toJson));
           return printTable(
             ['PROJECT', 'PARTNER', 'FINGERPRINT', 'EXPIRES', 'USER ID'],

@@ -2,7 +2,7 @@
 
 import type { PartnerStanding } from '../../app.ts';
 import { AppError } from '../../core/errors.ts';
-import { manyOf, onApp, type Noun } from '../context.ts';
+import { demandPartner, manyOf, onApp, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime } from '../output.ts';
 
 /** Lines on a terminal; --json has them all. */
@@ -40,6 +40,7 @@ export const replicateCommand: Noun = {
             .example('$0 replicate now --partner UMHS', ''),
         onApp(async (app, args) => {
           const wanted = manyOf(args.partner);
+          for (const code of wanted) await demandPartner(app, code);
           const results = await app.replication.now(wanted.length === 0 ? undefined : wanted);
           if (args.json) {
             printJson(
