@@ -95,6 +95,52 @@ await t.test('projects and users: add makes or updates, and says which', async (
   }
 });
 
+await t.test('a user is taken out of one project, and never out of the last', async (t) => {
+  await clubhouse(['project', 'add', 'heart', '--partner', 'UMHS']);
+  await clubhouse(['user', 'add', 'alice', '--project', 'heart']);
+  await writeFile(join(home, 'data/home/ji_heart/alice/gpg/left.dcm'), 'bytes');
+  const leave = (...projects: string[]): Promise<Ended> =>
+    clubhouse(['user', 'set', 'alice', '--remove-project', projects.join(',')]);
+  t.match(await leave('brain', 'heart'), { code: 1, err: /at least one project: add another/ });
+  t.match(await json(['user', 'show', 'alice']), { projects: ['brain', 'heart'] }, 'all or none');
+  t.match(await leave('ji_heart'), {
+    code: 0,
+    out: /^Changed user alice: out of project heart; .* goes on, .* stays\. Still in brain\.\n$/,
+  });
+  t.match(await leave('heart'), { code: 0, out: /alice is not in heart; nothing changed/ });
+  t.match(await leave('brain'), { code: 1, err: /user disable or user remove/ });
+  t.match(await leave('nope'), { code: 1, err: /no project nope/ });
+  t.match(await json(['user', 'show', 'alice']), { projects: ['brain'] });
+  const trail = await json<{ action: string; detail: { leaves?: string[] } }[]>(['audit', 'list']);
+  t.equal(trail.filter(({ detail }) => detail.leaves !== undefined).length, 1);
+  await clubhouse(['user', 'add', 'alice', '--project', 'heart']);
+  t.same(await readdir(join(home, 'data/home/ji_heart/alice/gpg')), ['left.dcm'], 'as it was');
+});
+
+await t.test('one of several accepted keys is taken back', async (t) => {
+  const file = join(home, 'theirs.pub');
+  const accepted = async (): Promise<string[]> => {
+    const [, umhs] = await json<{ acceptedKeys: { fingerprint: string }[] }[]>(['partner', 'list']);
+    return (umhs?.acceptedKeys ?? []).map(({ fingerprint }) => fingerprint);
+  };
+  for (const name of ['one', 'two']) {
+    await writeFile(file, makeWorkingPair('ed25519', name).public);
+    t.match(await clubhouse(['partner', 'accept', 'UMHS', '--key', file]), { code: 0 });
+  }
+  const [one = '', two = ''] = await accepted();
+  t.ok((await clubhouse(['partner', 'list'])).out.includes(`${one} ${two}`), 'both are shown');
+  const remove = (print: string): Promise<Ended> =>
+    clubhouse(['partner', 'accept', 'UMHS', '--remove', print]);
+  t.match(await remove(one), { code: 0, out: /its sessions end; one other key still opens\.\n$/ });
+  t.match(await remove(one), { code: 1, err: /has no accepted key/ });
+  t.same(await accepted(), [two]);
+  t.match(await remove(two), { code: 0, out: /UMHS has no key left and cannot log in here/ });
+  t.match((await clubhouse(['partner', 'list'])).out, /UMHS .*no key$/m);
+  const trail = await json<{ action: string; object: string }[]>(['audit', 'list']);
+  const gone = trail.filter(({ action }) => action === 'partner.key-removed');
+  t.match(gone, [{ object: 'UMHS' }, { object: 'UMHS' }]);
+});
+
 await t.test('a partner with hours that are none is not added', async (t) => {
   const where = ['--host', 'h', '--port', '22', '--host-key', `SHA256:${'A'.repeat(43)}`];
   const done = await clubhouse(['partner', 'add', 'ROME', ...where, '--window', 'at night']);

@@ -176,6 +176,24 @@ const refusals: readonly Refusal[] = [
     err: /no partner UHMS; see clubhouse partner list/,
   },
   {
+    name: 'the acceptance of no key',
+    args: ['partner', 'accept', 'UMHS'],
+    code: 2,
+    err: /which key\? --key or --remove/,
+  },
+  {
+    name: 'a key that is accepted and taken back at once',
+    args: ['partner', 'accept', 'UMHS', '--key', 'a.pub', '--remove', 'SHA256:x'],
+    code: 2,
+    err: /--remove goes with neither --key nor --from/,
+  },
+  {
+    name: 'an accepted key that is not there',
+    args: ['partner', 'accept', 'UMHS', '--remove', 'SHA256:x'],
+    code: 1,
+    err: /UMHS has no accepted key SHA256:x; see clubhouse partner list/,
+  },
+  {
     name: 'a release without a reason',
     args: ['held', 'release', 'abc', '--reason', ' '],
     code: 2,

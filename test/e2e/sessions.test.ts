@@ -185,6 +185,64 @@ await t.test("what a partner's key loses ends the replicator's session", async (
   }
 });
 
+await t.test("a partner's key that is taken back ends its own sessions alone", async (t) => {
+  const incoming = '/home/ji_brain/club_house/From_UMHS_To_PUHSC';
+  const [old, renewed] = [await visitor('UMHS'), await visitor('UMHS')];
+  for (const { keyFile } of [old, renewed]) {
+    await site.run(['partner', 'accept', 'UMHS', '--key', keyFile]);
+  }
+  const stays = await renewed.login();
+  const handle = await stays.open(`${incoming}/stays`, 0x1a);
+  const path = `${incoming}/goes`;
+  await upTo(t, await old.login(), [path, disk(path)], {
+    says: /\(its key was taken away\)/,
+    take: () => site.run(['partner', 'accept', 'UMHS', '--remove', old.fingerprint]),
+  });
+  await t.rejects(old.login());
+  t.equal(await stays.write(handle, 0, Buffer.from('fine')), 'OK');
+  t.equal(await stays.close(handle), 'OK');
+  stays.end();
+});
+
+await t.test(
+  'who is taken out of one project loses that one alone, and nothing sent',
+  async (t) => {
+    const lea = await member('lea');
+    const client = await lea.login();
+    const folder = '/home/ji_brain/lea/gpg';
+    t.equal(await client.put(`${folder}/sent.txt`, 'whole'), 'OK');
+    const [lost, kept] = [`${folder}/up.dcm`, '/home/ji_heart/lea/up.txt'];
+    const [losing, keeping] = [await client.open(lost, 0x1a), await client.open(kept, 0x1a)];
+    t.equal(await client.write(losing, 0, Buffer.from('first')), 'OK');
+    await site.run(['user', 'set', 'lea', '--remove-project', 'brain']);
+    t.ok(await until(async () => (await client.list('/home')).join() === 'ji_heart'));
+    t.match(await client.status(fxp.STAT, `${folder}/sent.txt`), /^NO_SUCH_FILE/);
+    t.match(await client.write(losing, 5, Buffer.from('later')), /^FAILURE: The file handle/);
+    t.match(await client.status(fxp.OPEN, `${lost}-2`, 0x1a, 0), /^NO_SUCH_FILE/);
+    t.equal(await client.write(keeping, 0, Buffer.from('fine')), 'OK');
+    t.equal(await client.close(keeping), 'OK');
+    t.equal(await readFile(disk(lost.slice(1)), 'utf8'), 'first', 'no more than came before');
+
+    // What was answered with OK is taken as ever; here it waits for a recipient's key.
+    const states = async (): Promise<Record<string, string>> => {
+      const jobs = await site.json<{ upload: string; state: string }[]>([
+        ...['job', 'list', '--member', 'lea', '--project', 'brain'],
+      ]);
+      return Object.fromEntries(jobs.map(({ upload, state }) => [upload, state]));
+    };
+    t.ok(
+      await until(async () => (await states())[`${folder}/sent.txt`] === 'waiting', 60_000),
+      JSON.stringify(await states()),
+    );
+    t.equal((await states())[lost], 'partial');
+
+    await site.run(['user', 'add', 'lea', '--project', 'brain']);
+    t.ok(await until(async () => (await client.list('/home')).length === 2));
+    t.equal((await client.list(folder)).sort().join(), 'sent.txt,up.dcm', 'its own folder again');
+    client.end();
+  },
+);
+
 await t.test('an archived project goes out of a live session, the others stay', async (t) => {
   const client = await somebody.login();
   const [gone, stays] = ['/home/ji_heart/sam/gpg/up.dcm', '/home/ji_brain/sam/gpg/up.dcm'];

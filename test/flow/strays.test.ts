@@ -103,6 +103,16 @@ for (const [area, at] of [
     t.strictSame(await rows(rig), { 'x.txt': 'm-alice published' });
   });
 
+  void t.test(`${area}: the same when its uploader was taken out of the project`, async (t) => {
+    const rig = await rigFor(t);
+    await upload(rig, `${at}x.txt.part`, 'abc');
+    await rig.settle();
+    await rig.db.deleteFrom('membership').where('memberId', '=', 'm-alice').execute();
+    await killedIn(rig, { from: `${at}x.txt.part`, to: `${at}x.txt` });
+    await rig.settle();
+    t.strictSame(await rows(rig), { 'x.txt': 'm-alice published' });
+  });
+
   void t.test(`${area}: a rename over an older file takes its place`, async (t) => {
     const rig = await rigFor(t);
     for (const [name, text] of [

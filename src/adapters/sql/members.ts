@@ -91,6 +91,7 @@ export class SqlMembers implements Members {
         .onConflict((c) => c.doNothing())
         .execute();
     }
+    await leave(trx, memberId, change.leavesProjectIds ?? []);
     if (change.key !== undefined) {
       const createdAt = this.#tools.clock.now();
       const given = change.key.sources;
@@ -181,12 +182,35 @@ export class SqlMembers implements Members {
   }
 }
 
+/** What the member uploaded goes on, and its folder stays: only the way to it ends. */
+async function leave(
+  trx: Transaction<Database>,
+  memberId: string,
+  projectIds: readonly string[],
+): Promise<void> {
+  if (projectIds.length === 0) return;
+  const ofMember = trx.deleteFrom('membership').where('memberId', '=', memberId);
+  await ofMember.where('projectId', 'in', projectIds).execute();
+  const left = await trx
+    .selectFrom('membership')
+    .select('projectId')
+    .where('memberId', '=', memberId)
+    .limit(1)
+    .executeTakeFirst();
+  if (left !== undefined) return;
+  throw new AppError('CONFLICT', {
+    detail:
+      'a user has at least one project: add another first (user add NAME --project P), or end the account with user disable or user remove',
+  });
+}
+
 /** The JSON of a `sources` column. */
 export const networksOf = (text: string): readonly string[] => JSON.parse(text) as string[];
 
 /** For the audit: what changed, without the secret. */
 const describe = (change: MemberChange): Record<string, unknown> => ({
   ...(change.projectIds === undefined ? {} : { projects: change.projectIds }),
+  ...(change.leavesProjectIds === undefined ? {} : { leaves: change.leavesProjectIds }),
   ...(change.passwordHash === undefined ? {} : { password: 'set' }),
   ...(change.key === undefined
     ? {}

@@ -107,6 +107,18 @@ export function createPartners(parts: Parts): Partners {
           .orderBy('createdAt')
           .execute()
       ).map((key) => ({ ...key, sources: networksOf(key.sources) })),
+    removeKey: (code, fingerprint, actor) =>
+      db.transaction().execute(async (trx) => {
+        const gone = await trx
+          .deleteFrom('partner_key')
+          .where('partner', '=', code)
+          .where('fingerprint', '=', fingerprint)
+          .executeTakeFirst();
+        if (gone.numDeletedRows === 0n) return false;
+        const action = 'partner.key-removed';
+        await audit.append(trx, { actor, action, object: code, detail: { fingerprint } });
+        return true;
+      }),
     projects: (code) =>
       db
         .selectFrom('project')

@@ -319,10 +319,17 @@ const notThrough = uploadStates.filter(
 async function intakes(
   db: Kysely<Database>,
 ): Promise<{ projectId: string; memberId: string; folder: string }[]> {
+  // Also those of members who were taken out of the project: what they uploaded before goes on.
+  const owed = db
+    .selectFrom('job')
+    .innerJoin('upload', 'upload.id', 'job.uploadId')
+    .select(['job.memberId', 'job.projectId'])
+    .where('upload.kind', '=', 'intake')
+    .where('job.state', 'in', notThrough);
   const rows = await db
-    .selectFrom('membership')
-    .innerJoin('member', 'member.id', 'membership.memberId')
-    .innerJoin('project', 'project.id', 'membership.projectId')
+    .selectFrom(db.selectFrom('membership').selectAll().union(owed).as('intake'))
+    .innerJoin('member', 'member.id', 'intake.memberId')
+    .innerJoin('project', 'project.id', 'intake.projectId')
     .select(['project.id as projectId', 'project.name as project'])
     .select(['member.id as memberId', 'member.name as member'])
     .where('member.state', '<>', 'removed')

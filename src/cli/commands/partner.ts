@@ -1,6 +1,6 @@
 // `clubhouse partner`: the partner institutions and their servers.
 
-import type { PartnerView } from '../../app.ts';
+import type { App, PartnerView } from '../../app.ts';
 import { onApp, readInput, readNetworks, readSize, type Noun } from '../context.ts';
 import { readWindow } from '../../core/send-window.ts';
 import { sizeText } from '../../core/sizes.ts';
@@ -19,9 +19,10 @@ const toJson = (partner: PartnerView): object => ({
   lastPassAt: iso(partner.lastPassAt),
   lastSuccessAt: iso(partner.lastSuccessAt),
   projects: partner.projects,
-  acceptedKeys: partner.acceptedKeys.map(({ fingerprint, algorithm }) => ({
+  acceptedKeys: partner.acceptedKeys.map(({ fingerprint, algorithm, sources }) => ({
     fingerprint,
     algorithm,
+    from: sources ?? [],
   })),
 });
 
@@ -59,6 +60,20 @@ function readPace(args: {
     ...(limit === undefined ? {} : { limitBytes: readLimit(limit) }),
     ...(window === undefined ? {} : { window: window === 'always' ? null : window }),
   };
+}
+
+async function removeKey(
+  app: App,
+  args: { readonly code: string; readonly key: unknown; readonly from: unknown },
+  fingerprint: string,
+): Promise<void> {
+  if (args.key !== undefined || args.from !== undefined) {
+    throw new UsageError('--remove goes with neither --key nor --from');
+  }
+  const left = await app.partners.removeKey(args.code, fingerprint);
+  const others = left === 1 ? 'one other key still opens' : `${left} other keys still open`;
+  const rest = left === 0 ? `${args.code} has no key left and cannot log in here` : others;
+  print(`Removed the key ${fingerprint} of ${args.code}; its sessions end; ${rest}.`);
 }
 
 export const partnerCommand: Noun = {
@@ -134,14 +149,14 @@ export const partnerCommand: Noun = {
           const all = await app.partners.list();
           if (args.json) return printJson(all.map(toJson));
           return printTable(
-            ['CODE', 'SERVER', 'LAST GOOD PASS', 'MAY LOG IN HERE', 'PROJECTS', 'ALARM'],
+            ['CODE', 'SERVER', 'LAST GOOD PASS', 'PROJECTS', 'ALARM', 'LOGS IN HERE WITH'],
             all.map((p) => [
               p.code,
               p.address === undefined ? 'not added yet' : `${p.address.host}:${p.address.port}`,
               shortTime(p.lastSuccessAt),
-              p.acceptedKeys.length === 0 ? 'no' : 'yes',
               p.projects.join(' '),
               p.alarm?.code ?? '',
+              p.acceptedKeys.map(({ fingerprint }) => fingerprint).join(' ') || 'no key',
             ]),
             'No partners yet; see clubhouse partner add --help.',
           );
@@ -174,12 +189,13 @@ export const partnerCommand: Noun = {
       )
       .command(
         'accept <code>',
-        "Let a partner's replicator log in here",
+        "Let a partner's replicator log in here, or take one of its keys back",
         (a) =>
           a
             .positional('code', code)
             .option('key', {
-              ...needed,
+              type: 'string',
+              requiresArg: true,
               describe: "The partner's replicator_ed25519.pub; - is standard input",
             })
             .option('from', {
@@ -188,8 +204,16 @@ export const partnerCommand: Noun = {
               requiresArg: true,
               describe: 'Network from which this key opens, e.g. 192.0.2.0/24, or any',
             })
-            .example('$0 partner accept UMHS --key replicator_ed25519.pub', ''),
+            .option('remove', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'SHA256:… as partner list shows it: this key opens no more',
+            })
+            .example('$0 partner accept UMHS --key replicator_ed25519.pub', '')
+            .example('$0 partner accept UMHS --remove SHA256:…', ''),
         onApp(async (app, args) => {
+          if (args.remove !== undefined) return removeKey(app, args, args.remove);
+          if (args.key === undefined) throw new UsageError('which key? --key or --remove');
           const text = (await readInput(args.key)).toString('utf8');
           const { key, result } = await app.partners.accept(
             args.code,
@@ -197,7 +221,9 @@ export const partnerCommand: Noun = {
             readNetworks(args.from),
           );
           const what = result === 'added' ? 'Accepted' : 'It was accepted already:';
-          print(`${what} the key ${key.fingerprint}; ${args.code} logs in here as ${args.code}.`);
+          return print(
+            `${what} the key ${key.fingerprint}; ${args.code} logs in here as ${args.code}.`,
+          );
         }),
       )
       .demandCommand(1, 'partner add, set, list, test, remove or accept?'),

@@ -1,19 +1,10 @@
 // `clubhouse user`: the members' accounts.
 
-import type { App, MemberLimits, MemberView } from '../../app.ts';
-import { sizeText } from '../../core/sizes.ts';
-import {
-  manyOf,
-  onApp,
-  readDate,
-  readInput,
-  readNetworks,
-  readPassword,
-  readSize,
-  type Noun,
-} from '../context.ts';
+import type { App, MemberView } from '../../app.ts';
+import { manyOf, onApp, readInput, readPassword, type Noun } from '../context.ts';
 import { iso, print, printJson, printTable, shortTime, UsageError, warn } from '../output.ts';
 import { userKeyCommand } from './user-key.ts';
+import { addUserSet, limitOptions, limitsIn, nameOption, tellLimits } from './user-set.ts';
 import { publicAddress, welcomeText } from './user-welcome.ts';
 
 const toJson = (member: MemberView): object => ({
@@ -31,54 +22,12 @@ const toJson = (member: MemberView): object => ({
   createdAt: iso(member.createdAt),
 });
 
-const nameOption = { type: 'string', demandOption: true, describe: 'Name of the account' } as const;
 const jsonOption = { type: 'boolean', default: false, describe: 'For programs' } as const;
 const stdinOption = {
   type: 'boolean',
   default: false,
   describe: 'Read the password from standard input',
 } as const;
-
-const limitOptions = {
-  expires: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Last day of the account, e.g. 2026-12-31, or never',
-  },
-  from: {
-    type: 'string',
-    array: true,
-    requiresArg: true,
-    describe: 'Network from which it logs in, e.g. 192.0.2.0/24, or any; may be repeated',
-  },
-  quota: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Room for its own folders, e.g. 50GB, or none',
-  },
-} as const;
-
-function limitsIn(args: {
-  readonly expires: string | undefined;
-  readonly from: readonly string[] | undefined;
-  readonly quota: string | undefined;
-}): MemberLimits {
-  const sources = readNetworks(args.from);
-  return {
-    ...(args.expires === undefined ? {} : { expiresAt: readDate(args.expires) }),
-    ...(sources === undefined ? {} : { sources }),
-    ...(args.quota === undefined ? {} : { quotaBytes: readSize(args.quota) }),
-  };
-}
-
-/** Only what is out of the ordinary. */
-function tellLimits(member: MemberView): void {
-  if (member.sources.length > 0) print(`logs in from ${member.sources.join(' ')} alone`);
-  if (member.quotaBytes !== null) print(`quota ${sizeText(member.quotaBytes)}`);
-  if (member.expiresAt !== null && member.expiresAt <= Date.now()) {
-    print('It has expired; user set --expires lets it in again.');
-  }
-}
 
 const waysIn = (member: MemberView): string => {
   const keys = member.keys.length === 1 ? '1 key' : `${member.keys.length} keys`;
@@ -112,7 +61,7 @@ async function passwordFor(
 
 export const userCommand: Noun = {
   builder: (y) =>
-    y
+    addUserSet(y)
       .command(
         'add <name>',
         'Make an account, or change the one that is there',
@@ -158,25 +107,6 @@ export const userCommand: Noun = {
           if (member.keys.length === 0 && !member.hasPassword) {
             print('It cannot log in yet: clubhouse user passwd, or user key add.');
           }
-        }),
-      )
-      .command(
-        'set <name>',
-        'Change until when, from where and with how much room it is used',
-        (a) =>
-          a
-            .positional('name', nameOption)
-            .options(limitOptions)
-            .example('$0 user set alice --from 192.0.2.0/24 --quota 50GB', '')
-            .example('$0 user set alice --from any --quota none --expires never', ''),
-        onApp(async (app, args) => {
-          const limits = limitsIn(args);
-          if (Object.keys(limits).length === 0) {
-            throw new UsageError('what is to change? --expires, --from or --quota');
-          }
-          const member = await app.members.set(args.name, limits);
-          print(`Changed user ${member.name}.`);
-          tellLimits(member);
         }),
       )
       .command(

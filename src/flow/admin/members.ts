@@ -30,7 +30,14 @@ export interface MemberAdmin {
       readonly password?: string;
     } & MemberLimits,
   ): Promise<{ readonly member: MemberView; readonly isNew: boolean }>;
-  set(name: string, limits: MemberLimits): Promise<MemberView>;
+  /**
+   * `leaves`: projects that the member is taken out of, at once for live sessions too. What it uploaded there goes on to the
+   * partner, and its folder stays as it is, for its return. Those that it is not in do not matter; CONFLICT for the last one.
+   */
+  set(
+    name: string,
+    change: MemberLimits & { readonly leaves?: readonly string[] },
+  ): Promise<{ readonly member: MemberView; readonly left: readonly string[] }>;
   list(): Promise<readonly MemberView[]>;
   show(name: string): Promise<MemberView>;
   setState(name: string, state: 'active' | 'disabled'): Promise<MemberView>;
@@ -54,7 +61,7 @@ export function createMemberAdmin(parts: AdminParts): MemberAdmin {
     view(parts, (await members.put((await needMember(parts, name)).name, wanted)).member);
   return {
     add: (request) => addMember(parts, request),
-    set: (name, limits) => change(name, checked(limits)),
+    set: (name, wanted) => setMember(parts, name, wanted),
     list: async () => Promise.all((await members.list()).map((member) => view(parts, member))),
     show: async (name) => view(parts, await needMember(parts, name)),
     setState: (name, state) => change(name, { state }),
@@ -101,11 +108,10 @@ async function addMember(
   const key = request.key === undefined ? undefined : readKey(parts, request.key);
   const passwordHash =
     request.password === undefined ? undefined : await hashPassword(parts, request.password);
-  const before = new Set(there?.projects);
-  const added = projects.filter((project) => !before.has(project.name));
-  // A folder that is there before its owner belonged to somebody else, of whose removal the machine's crash kept the end.
-  for (const project of added) {
-    await parts.files.retire(project.name, request.name, `found-${parts.clock.now()}`);
+  // A folder that is there before its owner belonged to somebody else, of whose removal the machine's crash kept the end. In
+  // all projects: one that is found later is the owner's own, of a project that it was taken out of and comes back to.
+  for (const { name } of there === undefined ? await parts.projects.list() : []) {
+    await parts.files.retire(name, request.name, `found-${parts.clock.now()}`);
   }
   const { member, isNew } = await parts.members.put(request.name, {
     projectIds: projects.map((project) => project.id),
@@ -119,6 +125,23 @@ async function addMember(
     await parts.files.ensureFolder(`ji_${project}/${member.name}/receipts`);
   }
   return { member: await view(parts, member), isNew };
+}
+
+async function setMember(
+  parts: AdminParts,
+  name: string,
+  { leaves = [], ...limits }: Parameters<MemberAdmin['set']>[1],
+): Promise<{ member: MemberView; left: readonly string[] }> {
+  const member = await needMember(parts, name);
+  const named = await Promise.all(leaves.map((project) => needProject(parts, project)));
+  const left = named.filter((project) => member.projects.includes(project.name));
+  const wanted: MemberChange = {
+    ...checked(limits),
+    ...(left.length === 0 ? {} : { leavesProjectIds: left.map(({ id }) => id) }),
+  };
+  const isSame = Object.keys(wanted).length === 0;
+  const after = isSame ? member : (await parts.members.put(member.name, wanted)).member;
+  return { member: await view(parts, after), left: left.map((project) => project.name) };
 }
 
 async function removeMember(

@@ -35,6 +35,8 @@ export interface PartnerAdmin {
     /** Networks from which it opens; undefined: as the key's line says with from="…", else as it is. */
     sources?: readonly string[],
   ): Promise<{ readonly key: SshKey; readonly result: 'added' | 'updated' }>;
+  /** Takes one accepted key back; answers how many are left. NOT_FOUND when the partner has no such key. */
+  removeKey(code: string, fingerprint: string): Promise<number>;
 }
 
 export function createPartnerAdmin(parts: AdminParts, actor: string): PartnerAdmin {
@@ -83,6 +85,14 @@ export function createPartnerAdmin(parts: AdminParts, actor: string): PartnerAdm
       const bound = from === undefined ? {} : { sources: needNetworks(from) };
       const accepted = { fingerprint, algorithm, blob, ...bound };
       return { key, result: await partners.accept(code, accepted, actor) };
+    },
+    removeKey: async (code, fingerprint) => {
+      if (!(await partners.removeKey(code, fingerprint, actor))) {
+        throw new AppError('NOT_FOUND', {
+          detail: `${code} has no accepted key ${fingerprint}; see clubhouse partner list`,
+        });
+      }
+      return (await partners.acceptedKeys(code)).length;
     },
   };
 }

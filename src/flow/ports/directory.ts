@@ -74,6 +74,8 @@ export interface Member {
 
 export interface MemberChange {
   readonly projectIds?: readonly string[];
+  /** Whoever would have no project left stays in all of them: CONFLICT. */
+  readonly leavesProjectIds?: readonly string[];
   readonly passwordHash?: string;
   readonly key?: SshKey;
   /** null: never. */

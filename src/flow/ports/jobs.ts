@@ -124,7 +124,8 @@ export interface UploadStore {
     readonly identity: Identity;
     readonly settleAt: number;
   }): Promise<boolean>;
-  /** Every intake folder of a living member, for the look at the disk after a crash. */
+  /** Every intake folder of a living member, for the look at the disk after a crash; those that it has left too, while it is
+   *  owed something there. */
   intakes(): Promise<
     readonly { readonly projectId: string; readonly memberId: string; readonly folder: string }[]
   >;

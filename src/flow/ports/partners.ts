@@ -67,6 +67,8 @@ export interface Partners {
   /** Lets the partner's replicator log in here with this key; may come before `add`. */
   accept(code: string, key: PartnerKey, actor: string): Promise<'added' | 'updated'>;
   acceptedKeys(code: string): Promise<readonly PartnerKey[]>;
+  /** False when it has no such key. */
+  removeKey(code: string, fingerprint: string, actor: string): Promise<boolean>;
   /** The active projects that name this partner, by name. */
   projects(code: string): Promise<readonly { readonly id: string; readonly name: string }[]>;
   /** Sets (or, without a detail, takes back) the alarm about files that we did not make; it never displaces another alarm. */
