@@ -179,10 +179,12 @@ async function provenPrefix(
   }
   // Reading a prefix back costs as much as sending it; where size is proof enough, so is sending anew.
   if (started.sizeBytes > sizeBytes || (verify === 'size' && !remote.hashes)) return anew;
+  const offset = started.sizeBytes - remote.raggedBytes;
+  if (offset <= 0) return anew;
   const digest = new RunningDigest(file);
-  await digest.advance(started.sizeBytes, signal);
-  const found = await remote.sha256(temporary, started.sizeBytes, signal);
-  return found.sha256 === digest.soFar() ? { offset: started.sizeBytes, digest } : anew;
+  await digest.advance(offset, signal);
+  const found = await remote.sha256(temporary, offset, signal);
+  return found.sha256 === digest.soFar() ? { offset, digest } : anew;
 }
 
 async function prove(

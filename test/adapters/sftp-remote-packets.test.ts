@@ -89,7 +89,7 @@ for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr'] as const) {
       let keys = 0;
       client.on('handshake', () => (keys += 1));
       const how = { offset: 0, sizeBytes: bytes.length, pieces: createPieces(255 * 1024, 4 << 20) };
-      await writeAll(channel, handle, sourceOf(bytes), how, new AbortController().signal);
+      await writeAll([{ channel, handle }], sourceOf(bytes), how, new AbortController().signal);
       await channel.request('CLOSE', [handle], 'STATUS');
       t.ok(keys >= 2, 'keys were exchanged meanwhile');
       t.ok(bytes.equals(await readFile(path)));

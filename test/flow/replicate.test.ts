@@ -104,11 +104,14 @@ void t.test(
 );
 
 void t.test('a send goes on behind a true prefix, and only behind a true one', async (t) => {
+  const holed = Buffer.concat([one.subarray(0, 7), Buffer.alloc(2), one.subarray(9, 10)]);
   const cases = [
     { name: 'true prefix', there: one.subarray(0, 10), offset: 10 },
     { name: 'whole', there: one, offset: one.length },
     { name: 'false prefix', there: Buffer.from('something else'), offset: 0 },
     { name: 'longer', there: Buffer.concat([one, one]), offset: 0 },
+    { name: 'true but for holes at its end', there: holed, ragged: 4, offset: 6 },
+    { name: 'too short to have no holes', there: one.subarray(0, 4), ragged: 4, offset: 0 },
   ];
   for (const each of cases) {
     await t.test(each.name, async (t) => {
@@ -116,6 +119,7 @@ void t.test('a send goes on behind a true prefix, and only behind a true one', a
       await site.publish(sealed, one);
       const temporary = there(`gpg-alice/JI-1/${temporaryName(sealed, digest(one))}`);
       partner.files.set(temporary, { bytes: each.there, modifiedMs: 0 });
+      partner.raggedBytes = each.ragged ?? 0;
       t.match(await pass(), { delivered: 1 });
       t.same(partner.offsets, [each.offset]);
       t.ok(partner.files.get(there(sealed))?.bytes.equals(one));

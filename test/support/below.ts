@@ -18,6 +18,7 @@ export function below(
         roundTripMs: remote.roundTripMs,
         maximumOpen: remote.maximumOpen,
         flightBytes: remote.flightBytes,
+        raggedBytes: remote.raggedBytes,
         facts: (path) => remote.facts(at(path)),
         ensureFolder: (path) => remote.ensureFolder(at(path)),
         putNew: async (file, path, by) => {

@@ -39,6 +39,7 @@ export class FakePartner implements Remotes {
   readonly offsets: number[] = [];
   hashes = true;
   roundTripMs = 0;
+  raggedBytes = 0;
   /** Does it give receipts? */
   signs = false;
   connectError: AppError | undefined;
@@ -109,6 +110,10 @@ class FakeRemote implements Remote {
 
   get flightBytes(): number {
     return 4 << 20;
+  }
+
+  get raggedBytes(): number {
+    return this.#partner.raggedBytes;
   }
 
   async putNew(...[file, path, by]: Parameters<Remote['putNew']>): ReturnType<Remote['putNew']> {

@@ -24,10 +24,15 @@ export interface ConnectOptions {
   readonly timeoutMs: number;
 }
 
-export interface Connection {
+export interface SftpStream {
   readonly stream: Duplex;
   /** Calls `hear` with all that comes; instead of the stream's 'data'. */
   readonly receive: (hear: (bytes: Buffer) => void) => void;
+}
+
+export interface Connection extends SftpStream {
+  /** One more SFTP session on the same connection. Rejects when the server opens none. */
+  readonly another: () => Promise<SftpStream>;
   readonly hostKey: string;
   /** What is sent inside leaves in one call of the operating system. */
   readonly atOnce: (send: () => void) => void;
@@ -127,8 +132,8 @@ async function attempt(
     return {
       kind: 'connected',
       connection: {
-        stream,
-        receive: (hear) => receive(stream, hear),
+        ...asSftpStream(stream),
+        another: async () => asSftpStream(await openSftp(client, options.timeoutMs)),
         hostKey: fingerprintOfBlob(presented),
         atOnce: (send) => {
           socket.cork();
@@ -158,6 +163,11 @@ async function attempt(
 
 /** So much may be on its way to us: what we asked for, on a line as long as it may be (transfer.ts). ssh2 has 2 MB. */
 const windowBytes = 2 * mostFlightBytes;
+
+const asSftpStream = (stream: Duplex): SftpStream => ({
+  stream,
+  receive: (hear) => receive(stream, hear),
+});
 
 function receive(stream: Duplex, hear: (bytes: Buffer) => void): void {
   let owedBytes = 0;
@@ -207,7 +217,7 @@ const toConfig = (
   address: RemoteAddress,
   options: AttemptOptions,
   socket: Socket,
-): ConnectConfig => ({
+): ConnectConfig & { readonly readyTimeout: number } => ({
   sock: socket,
   username: address.user,
   privateKey: options.privateKey,
@@ -225,24 +235,33 @@ const toConfig = (
   },
 });
 
-function login(client: ClientType, config: ConnectConfig): Promise<Duplex> {
+function login(
+  client: ClientType,
+  config: ConnectConfig & { readonly readyTimeout: number },
+): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     client.once('ready', () => {
-      // ssh2's own time limit ends with the login.
-      const limit = setTimeout(() => reject(unreachableBy('no answer')), config.readyTimeout);
-      client.subsys('sftp', (error, stream) => {
-        clearTimeout(limit);
-        if (error !== undefined) {
-          reject(unreachableBy('no sftp subsystem'));
-          return;
-        }
-        stream.stderr.resume(); // Unread, it would fill the channel's window.
-        resolve(stream);
-      });
+      openSftp(client, config.readyTimeout).then(resolve, reject);
     });
     client.once('error', reject);
     client.once('close', () => reject(unreachableBy('the connection ended')));
     client.connect(config);
+  });
+}
+
+/** ssh2's own time limit ends with the login. */
+function openSftp(client: ClientType, timeoutMs: number): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const limit = setTimeout(() => reject(unreachableBy('no answer')), timeoutMs);
+    client.subsys('sftp', (error, stream) => {
+      clearTimeout(limit);
+      if (error !== undefined) {
+        reject(unreachableBy('no sftp subsystem'));
+        return;
+      }
+      stream.stderr.resume(); // Unread, it would fill the channel's window.
+      resolve(stream);
+    });
   });
 }
 

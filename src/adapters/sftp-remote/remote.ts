@@ -18,8 +18,17 @@ import { RemoteStatus, SftpChannel } from './channel.ts';
 import { askReceipt } from './ask-receipt.ts';
 import { readSha256, sha256Request } from './check-file.ts';
 import { connectSftp } from './connect.ts';
+import { lanesFor, openLanes, type Lanes } from './lanes.ts';
 import { handleOf, writeSmall } from './small-file.ts';
-import { createPieces, flightBytesFor, hashByReading, writeAll, type Pieces } from './transfer.ts';
+import {
+  createPieces,
+  flightBytesFor,
+  hashByReading,
+  raggedBytes,
+  writeAll,
+  type Lane,
+  type Pieces,
+} from './transfer.ts';
 import {
   noAttributes,
   openFlags,
@@ -40,6 +49,8 @@ const patienceMs = (sizeBytes: number): number => 60_000 + sizeBytes / 5_000;
 export function createRemotes(options: {
   readonly keyPath: string;
   readonly timeoutMs?: number;
+  /** Channels at an OpenSSH; else as many as the line is long. */
+  readonly lanes?: number;
 }): Remotes {
   const connecting = { keyPath: options.keyPath, timeoutMs: options.timeoutMs ?? 20_000 };
   return {
@@ -51,7 +62,10 @@ export function createRemotes(options: {
         const askedAt = performance.now();
         const limits = await askLimits(channel);
         const roundTripMs = performance.now() - askedAt;
-        return new SftpRemote(channel, { ...connection, limits, roundTripMs });
+        const isClubhouse = channel.extensions.has(deliveryReceiptName);
+        const count = isClubhouse ? 1 : (options.lanes ?? lanesFor(roundTripMs));
+        const lanes = await openLanes(connection, channel, count);
+        return new SftpRemote(channel, { ...connection, lanes, limits, roundTripMs });
       } catch (error) {
         connection.end();
         throw error;
@@ -88,7 +102,10 @@ class SftpRemote implements Remote {
   readonly roundTripMs: number;
   readonly maximumOpen: number;
   readonly flightBytes: number;
+  readonly raggedBytes: number;
+  /** For what does not weigh. */
   readonly #channel: SftpChannel;
+  readonly #lanes: Lanes;
   readonly #limits: Limits;
   readonly #pieces: Pieces;
   readonly #end: () => void;
@@ -97,12 +114,15 @@ class SftpRemote implements Remote {
     channel: SftpChannel,
     facts: {
       readonly hostKey: string;
+      readonly lanes: Lanes;
       readonly limits: Limits;
       readonly roundTripMs: number;
       readonly end: () => void;
     },
   ) {
     this.#channel = channel;
+    this.#lanes = facts.lanes;
+    this.raggedBytes = facts.lanes.all.length > 1 ? raggedBytes : 0;
     this.hostKey = facts.hostKey;
     this.#limits = facts.limits;
     this.roundTripMs = facts.roundTripMs;
@@ -147,7 +167,12 @@ class SftpRemote implements Remote {
     }
   }
 
-  async putNew(
+  putNew(file: SmallFile, path: string, by: 'hash' | 'size'): Promise<SmallFileProof | undefined> {
+    return this.#lanes.use(file.bytes.length, (channel) => this.#putNew(channel, file, path, by));
+  }
+
+  async #putNew(
+    channel: SftpChannel,
     file: SmallFile,
     path: string,
     by: 'hash' | 'size',
@@ -156,7 +181,7 @@ class SftpRemote implements Remote {
     const parts = [string(path), uint32(READ | WRITE | CREAT | EXCL), noAttributes];
     let handle: Buffer;
     try {
-      handle = handleOf(await this.#channel.request('OPEN', parts, 'HANDLE'));
+      handle = handleOf(await channel.request('OPEN', parts, 'HANDLE'));
     } catch (error) {
       // The name is taken, the folder is missing, or it may not be read: the longer way finds out which.
       if (error instanceof RemoteStatus && error.code === 'REMOTE_REFUSED') return undefined;
@@ -172,7 +197,7 @@ class SftpRemote implements Remote {
     const { readBytes, writeBytes: chunkBytes } = this.#limits;
     const how = { chunkBytes, readBytes, canSync, proof } as const;
     try {
-      const { sizeBytes, digest } = await writeSmall(this.#channel, handle, file, how);
+      const { sizeBytes, digest } = await writeSmall(channel, handle, file, how);
       if (digest !== undefined || proof === 'size') return { sizeBytes, digest };
       return {
         sizeBytes,
@@ -192,7 +217,10 @@ class SftpRemote implements Remote {
     const flags = openFlags.WRITE | openFlags.CREAT | (how.offset === 0 ? openFlags.TRUNC : 0);
     try {
       return await this.#withHandle(path, flags, async (handle) => {
-        await writeAll(this.#channel, handle, source, { ...how, pieces: this.#pieces }, signal);
+        const first = { channel: this.#channel, handle };
+        await this.#withMore(path, how.sizeBytes - how.offset, first, (lanes) =>
+          writeAll(lanes, source, { ...how, pieces: this.#pieces }, signal),
+        );
         const times = timeAttributes(how.modifiedMs);
         await this.#channel.request('FSETSTAT', [handle, times], 'STATUS');
         if (this.#offers('fsync@openssh.com')) {
@@ -246,7 +274,8 @@ class SftpRemote implements Remote {
   }
 
   close(): Promise<void> {
-    this.#channel.fail(new AppError('REMOTE_UNREACHABLE', { detail: 'closed by us' }));
+    const error = new AppError('REMOTE_UNREACHABLE', { detail: 'closed by us' });
+    for (const channel of this.#lanes.all) channel.fail(error);
     this.#end();
     return Promise.resolve();
   }
@@ -265,8 +294,7 @@ class SftpRemote implements Remote {
     flags: number,
     use: (handle: Buffer) => Promise<T>,
   ): Promise<T> {
-    const parts = [string(path), uint32(flags), noAttributes];
-    const handle = string((await this.#channel.request('OPEN', parts, 'HANDLE')).string());
+    const { handle } = await openOn(this.#channel, path, flags);
     let result: T;
     try {
       result = await use(handle);
@@ -277,6 +305,26 @@ class SftpRemote implements Remote {
     }
     await this.#channel.request('CLOSE', [handle], 'STATUS');
     return result;
+  }
+
+  /** With the same file open on the other channels too when it is large. */
+  async #withMore(
+    path: string,
+    sizeBytes: number,
+    first: Lane,
+    use: (lanes: readonly [Lane, ...Lane[]]) => Promise<void>,
+  ): Promise<void> {
+    const others = sizeBytes > this.flightBytes ? this.#lanes.all.slice(1) : [];
+    const opened = await Promise.allSettled(
+      others.map((channel) => openOn(channel, path, openFlags.WRITE)),
+    );
+    // A server that opens no more is used as far as it goes.
+    const more = opened.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+    const [done] = await Promise.allSettled([use([first, ...more])]);
+    const closed = await Promise.allSettled(
+      more.map(({ channel, handle }) => channel.request('CLOSE', [handle], 'STATUS')),
+    );
+    for (const one of [done, ...closed]) if (one.status === 'rejected') throw one.reason;
   }
 
   async #checkFile(path: string, lengthBytes: number): Promise<string> {
@@ -307,6 +355,11 @@ class SftpRemote implements Remote {
       return error; // No better answer to be had than the first one.
     }
   }
+}
+
+async function openOn(channel: SftpChannel, path: string, flags: number): Promise<Lane> {
+  const parts = [string(path), uint32(flags), noAttributes];
+  return { channel, handle: handleOf(await channel.request('OPEN', parts, 'HANDLE')) };
 }
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';

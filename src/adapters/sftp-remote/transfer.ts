@@ -11,7 +11,10 @@ const leastFlightBytes = 4 << 20;
 /** Of one file, whatever the line. */
 export const mostFlightBytes = 16 << 20;
 /** What a fast line carries. */
-const bytesEachMs = 400_000;
+export const bytesEachMs = 400_000;
+
+/** The end of a file that was cut short on several lanes, in which there may be holes. */
+export const raggedBytes = 2 * mostFlightBytes;
 
 /** How many bytes of one file are under way, so that the line is never idle for want of an answer. */
 export const flightBytesFor = (roundTripMs: number): number =>
@@ -42,16 +45,24 @@ export function createPieces(dataBytes: number, flightBytes: number): Pieces {
   };
 }
 
-/** Writes [offset, sizeBytes) of the source. SOURCE_CHANGED when the source ends too early. */
+/** An open file: its handle, and the channel on which it has this handle. */
+export interface Lane {
+  readonly channel: SftpChannel;
+  readonly handle: Buffer;
+}
+
+/**
+ * Writes [offset, sizeBytes) of the source, on all lanes in turn. Where that is cut short, what the partner holds may have holes
+ * in its last `raggedBytes`, and none before. SOURCE_CHANGED when the source ends too early.
+ */
 export async function writeAll(
-  channel: SftpChannel,
-  handle: Buffer,
+  lanes: readonly [Lane, ...Lane[]],
   source: RemoteSource,
   how: { readonly offset: number; readonly sizeBytes: number; readonly pieces: Pieces },
   signal: AbortSignal,
 ): Promise<void> {
   const { pieces, sizeBytes } = how;
-  const flight = new Flight(channel, handle, pieces);
+  const flight = new Flight(lanes, pieces);
   const read = (offset: number) => readPieces(source, pieces, offset, sizeBytes);
   let offset = how.offset;
   let ahead = read(offset);
@@ -101,16 +112,18 @@ async function readPieces(
 
 /** The WRITEs of one file that have no answer yet. */
 class Flight {
-  readonly #channel: SftpChannel;
-  readonly #handle: Buffer;
+  readonly #lanes: readonly [Lane, ...Lane[]];
   readonly #pieces: Pieces;
+  /** Offsets, in the order of sending. */
+  readonly #unanswered = new Set<number>();
   #bytes = 0;
+  #endBytes = 0;
+  #turn = 0;
   #heard = (): void => undefined;
   failure: { readonly error: unknown } | undefined;
 
-  constructor(channel: SftpChannel, handle: Buffer, pieces: Pieces) {
-    this.#channel = channel;
-    this.#handle = handle;
+  constructor(lanes: readonly [Lane, ...Lane[]], pieces: Pieces) {
+    this.#lanes = lanes;
     this.#pieces = pieces;
   }
 
@@ -124,21 +137,35 @@ class Flight {
 
   #sendOne(memory: Buffer, offset: number, length: number): void {
     this.#bytes += length;
+    this.#endBytes = offset + length;
+    this.#unanswered.add(offset);
+    const { channel, handle } = this.#lanes[this.#turn % this.#lanes.length] ?? this.#lanes[0];
+    this.#turn += 1;
     const whole = memory.subarray(0, writeRoomBytes + length);
-    this.#channel
-      .write(this.#handle, offset, whole, () => this.#pieces.giveBack(memory))
+    channel
+      .write(handle, offset, whole, () => this.#pieces.giveBack(memory))
       .catch((error: unknown) => {
         this.failure ??= { error };
       })
       .finally(() => {
         this.#bytes -= length;
+        this.#unanswered.delete(offset);
         this.#heard();
       });
   }
 
+  /** One lane that lags must not leave a hole far behind the others. */
+  get #spanBytes(): number {
+    const [oldest] = this.#unanswered;
+    return oldest === undefined ? 0 : this.#endBytes - oldest;
+  }
+
   async room(): Promise<void> {
-    while (this.#bytes >= this.#pieces.flightBytes && this.failure === undefined)
+    while (this.failure === undefined) {
+      const isFull = this.#bytes >= this.#pieces.flightBytes;
+      if (!isFull && this.#spanBytes < raggedBytes - readAheadBytes) return;
       await this.#answer();
+    }
   }
 
   async landed(): Promise<void> {

@@ -39,6 +39,8 @@ export interface Remote {
   readonly maximumOpen: number;
   /** So many bytes of one file are in memory at most. */
   readonly flightBytes: number;
+  /** In the last so many bytes of a file that was cut short there may be holes. */
+  readonly raggedBytes: number;
   facts(path: string): Promise<RemoteFacts | undefined>;
   /**
    * Makes `path` with these bytes and this time, synced where that is offered, and proves it, in two round trips. Undefined,
