@@ -35,8 +35,8 @@ export interface SessionParts {
 
 /** What a session needs of its connection. */
 export interface ChannelOwner {
-  /** Whose login was right. */
-  claimant(): Principal | undefined;
+  /** Who is logged in. */
+  user(): Principal | undefined;
   /** As it is now. Throws the refusal of whoever may not go on. */
   principal(): Principal;
   isGone(): boolean;
@@ -97,7 +97,7 @@ export function createChannels(
     session.on('close', () => channels.delete(session));
     refuseServices(session, owner);
     onSubsystem(session, (name, acceptChannel, refuse) => {
-      const principal = owner.claimant();
+      const principal = owner.user();
       if (name !== 'sftp' || principal === undefined) {
         owner.note('services');
         refuse?.();

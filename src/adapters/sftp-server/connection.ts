@@ -73,7 +73,7 @@ export class LiveConnection {
       for (const session of this.sessions) session.goOn();
     });
     this.#channels = createChannels(client, socket, parts, {
-      claimant: () => this.#principal,
+      user: () => (this.#isLoggedIn ? this.#principal : undefined),
       principal: () => this.#current(),
       isGone: () => this.#isLeaving,
       isFull: () => this.#pressure.isHigh || this.#keys.isRunning,
@@ -101,11 +101,6 @@ export class LiveConnection {
   /** Its SFTP sessions. */
   get sessions(): ReadonlySet<SftpSession> {
     return this.#channels.sessions;
-  }
-
-  /** Who is logged in. */
-  get principal(): Principal | undefined {
-    return this.#isLoggedIn ? this.#principal : undefined;
   }
 
   /** Nothing that the client still sends counts any more. */
@@ -175,15 +170,7 @@ export class LiveConnection {
       // A login that was being looked at when the connection had to end.
       if (this.#isLeaving) return;
       mayGoOn();
-      this.#isLoggedIn = true;
-      this.#activeMs = this.#parts.clock.now();
-      this.#parts.onLogin();
-      reusePackets(client, this.#socket);
-      this.#parts.lend({
-        mayHold: (memory) => this.#channels.mayHold(memory),
-        ready: (bytes) => wholePacketBytes(client, bytes),
-      });
-      this.#parts.log.info({ account: this.#principal?.id }, 'login');
+      this.#enter();
     });
     client.on('rekey', () => {
       reusePackets(client, this.#socket);
@@ -202,6 +189,19 @@ export class LiveConnection {
     });
     client.on('end', () => this.#leave());
     client.on('close', () => this.#leave());
+  }
+
+  #enter(): void {
+    const client = this.#client;
+    this.#isLoggedIn = true;
+    this.#activeMs = this.#parts.clock.now();
+    this.#parts.onLogin();
+    reusePackets(client, this.#socket);
+    this.#parts.lend({
+      mayHold: (memory) => this.#channels.mayHold(memory),
+      ready: (bytes) => wholePacketBytes(client, bytes),
+    });
+    this.#parts.log.info({ account: this.#principal?.id }, 'login');
   }
 
   #note(kind: RefusalKind): void {

@@ -31,6 +31,20 @@ export interface Context {
   readonly signReceipt: ReceiptSigner;
 }
 
+/** What a session asks of the connection that it is on. */
+export interface SessionConnection {
+  /** What the client calls itself. */
+  readonly software: string;
+  /** Holds the socket back until the tick's end. */
+  cork(): void;
+  /** The client does not take what is sent: `goOn` is called when it did. */
+  isFull(): boolean;
+  /** The peer does not speak the protocol. */
+  fail(): void;
+  /** Marks activity. */
+  touch(): void;
+}
+
 export const placeOf = (context: Context, path: Uint8Array): Place =>
   resolve(context.principal(), context.site, path);
 

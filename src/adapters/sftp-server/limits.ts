@@ -56,3 +56,16 @@ export const defaultLimits: ServerLimits = {
   penaltiesEveryMs: 5_000,
   refusalsEveryMs: 60_000,
 };
+
+/** What one session may have asked without an answer, or not have taken of what was answered. */
+export interface SessionLimits {
+  readonly requests: number;
+  readonly bytes: number;
+  readonly unsentBytes: number;
+}
+
+export const sessionLimits: SessionLimits = {
+  requests: 256,
+  bytes: 4 << 20,
+  unsentBytes: 2 << 20,
+};

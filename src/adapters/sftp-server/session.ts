@@ -3,45 +3,19 @@
 
 import type { ServerChannel } from 'ssh2';
 import { AppError } from '../../core/errors.ts';
-import { resolve } from '../../core/tree.ts';
 import { createAloud, type Aloud } from './aloud.ts';
 import { createPacketReader, packetType, type Packet, type PacketReader } from './codec.ts';
 import { encode, encodeFailure } from './encode.ts';
-import type { Context } from './context.ts';
+import type { Context, SessionConnection } from './context.ts';
 import { dispatch, type Desk } from './dispatch.ts';
-import type { Handle } from './handles.ts';
+import { sessionLimits, type SessionLimits } from './limits.ts';
+import { loseAll, loseOutside } from './lost-handles.ts';
 import { createOrder, type Order } from './order.ts';
 import { advertised } from './requests-extended.ts';
-import { endHandle } from './requests-files.ts';
 import { createSender, type Sender } from './sender.ts';
 import { takeInflow, type Inflow } from '../ssh2-inflow.ts';
 import { asFailure } from './status.ts';
 import { createWindow, type Window } from './window.ts';
-
-export interface SessionLimits {
-  readonly requests: number;
-  readonly bytes: number;
-  readonly unsentBytes: number;
-}
-
-const sessionLimits: SessionLimits = {
-  requests: 256,
-  bytes: 4 << 20,
-  unsentBytes: 2 << 20,
-};
-
-export interface SessionConnection {
-  /** What the client calls itself. */
-  readonly software: string;
-  /** Holds the socket back until the tick's end. */
-  cork(): void;
-  /** The client does not take what is sent: `goOn` is called when it did. */
-  isFull(): boolean;
-  /** The peer does not speak the protocol. */
-  fail(): void;
-  /** Marks activity. */
-  touch(): void;
-}
 
 /** Only where the window is ssh2's (takeInflow): it is 2 MB, and ssh2 takes what comes beyond it all the same. */
 const mostUnreadBytes = 4 << 20;
@@ -133,15 +107,7 @@ export class SftpSession {
 
   /** What the principal may see has changed: handles outside of it end. */
   revalidate(): void {
-    const isGone = ({ place }: Handle): boolean => {
-      try {
-        resolve(this.#context.principal(), this.#context.site, Buffer.from(place.shown));
-        return false;
-      } catch {
-        return true;
-      }
-    };
-    for (const handle of this.#context.handles.removeWhere(isGone)) void this.#lose(handle);
+    void loseOutside(this.#context);
   }
 
   /** `bytes` are the socket's own memory; undefined is their end. */
@@ -271,24 +237,13 @@ export class SftpSession {
     this.#connection.fail();
   }
 
-  async #lose(handle: Handle): Promise<void> {
-    await handle.queue.barrier();
-    try {
-      await endHandle(handle, 'lost');
-    } catch (error) {
-      asFailure(error, this.#context.log, 'end');
-    }
-  }
-
   /** What was received whole is done; what is open then is lost. */
   async #wind(): Promise<void> {
     while (this.#pending > 0) {
       await new Promise<void>((wake) => this.#idleWaiters.push(wake));
     }
     await this.#order.pathsDone();
-    const open = this.#context.handles.removeWhere(() => true);
-    await Promise.all(open.map((handle) => this.#lose(handle)));
-    this.#context.handles.end();
+    await loseAll(this.#context);
   }
 
   #end(): Promise<void> {
