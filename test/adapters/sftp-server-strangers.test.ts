@@ -155,6 +155,7 @@ const ofChannels: typeof tooEarly = {
     Object.entries(tooEarly).filter(([, [number]]) => Number(number) >= message.GLOBAL_REQUEST),
   ),
   'an answer': [81],
+  'half a sign of life': [message.GLOBAL_REQUEST, string('keepalive')],
   'a number in between': [101],
   'the last number': [127],
   'half a message': [message.CHANNEL_REQUEST, 0],
@@ -181,6 +182,20 @@ void t.test('a message of the connection protocol ends who is not logged in at o
     await servesOthers(t, patient);
   }
   t.equal(logins.filter(({ name }) => name === 'alice').length, 0);
+});
+
+void t.test('signs of life before the login harm nobody', async (t) => {
+  const own = await startServer();
+  t.teardown(() => own.close());
+  const { client, isIn } = await stranger(own.port);
+  client.on('error', () => undefined);
+  for (const name of ['keepalive@openssh.com', 'keepalive@libssh2.org']) {
+    say(client, message.GLOBAL_REQUEST, string(name), 1);
+  }
+  expectLogin(client);
+  say(client, ...asks('alice', 'password', no, string('secret of alice')));
+  t.ok(await until(isIn), 'it gets in');
+  client.destroy();
 });
 
 void t.test('a right login does not help who asks for a channel before its answer', async (t) => {

@@ -104,14 +104,18 @@ export function offerOnly(
   return true;
 }
 
-/** The connection protocol's (RFC 4250 §4.1.2). */
-const isOfChannels = (number: number | undefined): boolean =>
-  number !== undefined && number >= 80 && number <= 127;
+/** Of the connection protocol (RFC 4250 §4.1.2), and no sign of life: some clients give those while a person types. */
+function isTooEarly(payload: Buffer): boolean {
+  const number = payload[0] ?? 0;
+  if (number < 80 || number > 127) return false;
+  return number !== 80 || payload.toString('latin1', 5, 15) !== 'keepalive@';
+}
 
 /**
  * Before a login ssh2 ignores the messages of the connection protocol, or answers them; RFC 4252 §6 asks for a disconnect.
- * `tooEarly` is called once, at the first of them; ssh2 sees neither it nor anything behind it. Called in 'connection'. What
- * is returned ends the watch: the client is in. When ssh2 is not as we know it, it goes on ignoring them.
+ * `tooEarly` is called once, at the first of them; ssh2 sees neither it nor anything behind it. Clients that use russh or
+ * libssh2 ask for `keepalive@…` before the login too, and still get ssh2's no. Called in 'connection'. What is returned ends
+ * the watch: the client is in. When ssh2 is not as we know it, it goes on ignoring them.
  */
 export function dropTooEarly(client: Connection, tooEarly: () => void): () => void {
   const protocol = protocolOf(client);
@@ -119,7 +123,7 @@ export function dropTooEarly(client: Connection, tooEarly: () => void): () => vo
   if (protocol === undefined || typeof given !== 'function') return () => undefined;
   let isOver = false;
   const watch: OnPayload = (payload) => {
-    if (!isOver && isOfChannels(payload[0])) {
+    if (!isOver && isTooEarly(payload)) {
       isOver = true;
       tooEarly();
     }
