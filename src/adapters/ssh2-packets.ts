@@ -15,6 +15,7 @@ interface InnerProtocol {
 
 const blockBytes = 16;
 const tagBytes = 16;
+const firstSlabBytes = 8 * 1024;
 const slabBytes = 512 * 1024;
 /** More than the socket's own buffer takes at once; beyond it new memory is made, and left to the collector. */
 const keptSlabs = 8;
@@ -51,25 +52,31 @@ export function reusePackets(client: Client | Connection, socket: SentSocket): b
 
 type SentSocket = Pick<Socket, 'bytesWritten' | 'writableLength'>;
 
-/** Memory in the order of sending. ssh2 gives a packet to the socket before it asks for the next one. */
+/**
+ * Memory in the order of sending. ssh2 gives a packet to the socket before it asks for the next one. Little is taken at first, and
+ * more when nothing that was sent can be used again: a connection that only logs in needs none of it.
+ */
 export function createSlabs(socket: SentSocket): { take(bytes: number): Buffer } {
-  let slab: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  let slab: Buffer = Buffer.alloc(0);
   let used = 0;
+  let size = firstSlabBytes;
   /** Full ones, oldest first. `until`: free when the socket has sent so many bytes in all. */
   const full: { readonly slab: Buffer; readonly until: number }[] = [];
-  const next = (): Buffer => {
+  const next = (bytes: number): Buffer => {
     const given = socket.bytesWritten;
     const sent = given - socket.writableLength;
     const [oldest] = full;
     const free = oldest !== undefined && oldest.until <= sent ? full.shift()?.slab : undefined;
-    if (full.length < keptSlabs) full.push({ slab, until: given });
-    return free ?? Buffer.allocUnsafeSlow(slabBytes);
+    if (slab.length > 0 && full.length < keptSlabs) full.push({ slab, until: given });
+    if (free !== undefined && free.length >= bytes) return free;
+    size = Math.min(slabBytes, size * 2);
+    return Buffer.allocUnsafeSlow(Math.max(size, bytes));
   };
   return {
     take: (bytes) => {
       if (bytes > slabBytes) return Buffer.allocUnsafeSlow(bytes);
       if (used + bytes > slab.length) {
-        slab = next();
+        slab = next(bytes);
         used = 0;
       }
       used += bytes;

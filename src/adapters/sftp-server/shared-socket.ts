@@ -22,8 +22,9 @@ export interface SharedReader {
   ready(bytes: Buffer): number;
 }
 
-const strangerBytes = 16 * 1024;
-const memberBytes = 256 * 1024;
+const fewBytes = 16 * 1024;
+/** Once a reading has filled the few: most connections never send so much at once. */
+const manyBytes = 256 * 1024;
 
 interface WithHandle {
   _handle: object | null;
@@ -38,7 +39,7 @@ export function shareReads(accepted: Socket): SharedSocket {
     return { socket: accepted, offeredCiphers: undefined, lend: () => undefined };
   }
   inner._handle = null;
-  let memory = Buffer.allocUnsafeSlow(strangerBytes);
+  let memory = Buffer.allocUnsafeSlow(fewBytes);
   let reader: SharedReader | undefined;
   /** Bytes at the beginning of the memory that were not ready. */
   let waiting = 0;
@@ -46,8 +47,9 @@ export function shareReads(accepted: Socket): SharedSocket {
     const ready = lender.ready(bytes);
     if (ready > 0) socket.emit('data', bytes.subarray(0, ready));
     waiting = bytes.length - ready;
-    const isNew = memory.length !== memberBytes || lender.mayHold(memory.buffer);
-    if (isNew) memory = Buffer.allocUnsafeSlow(memberBytes);
+    const isFilled = bytes.length === memory.length && memory.length < manyBytes;
+    if (isFilled) memory = Buffer.allocUnsafeSlow(manyBytes);
+    else if (lender.mayHold(memory.buffer)) memory = Buffer.allocUnsafeSlow(memory.length);
     if (waiting > 0) bytes.copy(memory, 0, ready);
   };
   const read = (count: number): boolean => {
