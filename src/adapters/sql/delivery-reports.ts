@@ -2,7 +2,7 @@
 
 import type { Kysely } from 'kysely';
 import type { DeliveryCounts, DeliveryTrouble, PassRow } from '../../flow/ports/deliveries.ts';
-import { toErrorCode } from './partners.ts';
+import { toErrorCode } from './partner-alarm.ts';
 import type { Database } from './schema.ts';
 
 export async function counts(db: Kysely<Database>): Promise<readonly DeliveryCounts[]> {

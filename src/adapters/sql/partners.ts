@@ -1,12 +1,13 @@
 // The partners' rows. A partner without an address is one that a project named or that was accepted before it was added.
 
 import type { Kysely, Selectable, Transaction } from 'kysely';
-import { AppError, errorCodes, type ErrorCode } from '../../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Partner, Partners } from '../../flow/ports/partners.ts';
 import type { AuditLog } from './audit.ts';
 import { networksOf } from './members.ts';
 import { newId } from './new-id.ts';
+import { noAlarm, tellStrangers, toErrorCode } from './partner-alarm.ts';
 import type { Database, PartnerTable } from './schema.ts';
 
 interface Parts {
@@ -119,6 +120,7 @@ export function createPartners(parts: Parts): Partners {
         await audit.append(trx, { actor, action, object: code, detail: { fingerprint } });
         return true;
       }),
+    tellStrangers: (code, detail) => tellStrangers(parts, code, detail),
     projects: (code) =>
       db
         .selectFrom('project')
@@ -128,24 +130,8 @@ export function createPartners(parts: Parts): Partners {
         .where('project.state', '=', 'active')
         .orderBy('project.name')
         .execute(),
-    tellStrangers: (code, detail) =>
-      db.transaction().execute(async (trx) => {
-        const row = await activeRow(trx, code);
-        const isOurs = row?.alarm === null || row?.alarm === strangers;
-        if (row === undefined || !isOurs) return;
-        if (detail !== undefined) {
-          const how = { audit, now: parts.clock.now() };
-          await setAlarm(trx, how, code, { code: strangers, detail });
-        } else if (row.alarm === strangers) {
-          await trx.updateTable('partner').set(noAlarm).where('code', '=', code).execute();
-        }
-      }),
   };
 }
-
-const strangers = 'OUTBOX_STRANGER' satisfies ErrorCode;
-
-export const noAlarm = { alarm: null, alarmDetail: null, alarmAt: null } as const;
 
 /** What a partner starts with, and what `add` makes it forget. */
 const quiet = {
@@ -220,34 +206,6 @@ const activeRow = (db: Kysely<Database>, code: string) =>
     .where('state', '=', 'active')
     .executeTakeFirst();
 
-/** Inside a transaction. The audit hears of an alarm when it begins, not each time that it is found again. */
-export async function setAlarm(
-  trx: Transaction<Database>,
-  how: { readonly audit: AuditLog; readonly now: number },
-  code: string,
-  alarm: { readonly code: ErrorCode; readonly detail: string },
-): Promise<void> {
-  const changed = await trx
-    .updateTable('partner')
-    .set({ alarm: alarm.code, alarmDetail: alarm.detail, alarmAt: how.now })
-    .where('code', '=', code)
-    .where((eb) =>
-      eb.or([
-        eb('alarm', 'is', null),
-        eb('alarm', '<>', alarm.code),
-        eb('alarmDetail', '<>', alarm.detail),
-      ]),
-    )
-    .executeTakeFirst();
-  if (changed.numUpdatedRows === 0n) return;
-  await how.audit.append(trx, {
-    actor: 'server',
-    action: 'partner.alarm',
-    object: code,
-    detail: { code: alarm.code, detail: alarm.detail },
-  });
-}
-
 function toPartner(row: Selectable<PartnerTable>): Partner {
   const { host, port, user, hostKey } = row;
   const isPlaced = host !== null && port !== null && user !== null && hostKey !== null;
@@ -267,7 +225,3 @@ function toPartner(row: Selectable<PartnerTable>): Partner {
     window: row.sendWindow ?? undefined,
   };
 }
-
-/** A code that this version does not know any more reads as INTERNAL. */
-export const toErrorCode = (text: string): ErrorCode =>
-  Object.hasOwn(errorCodes, text) ? (text as ErrorCode) : 'INTERNAL';

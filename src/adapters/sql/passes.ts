@@ -4,7 +4,7 @@ import type { Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Deliveries } from '../../flow/ports/deliveries.ts';
 import type { AuditLog } from './audit.ts';
-import { noAlarm, setAlarm } from './partners.ts';
+import { noAlarm, setAlarm } from './partner-alarm.ts';
 import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
 

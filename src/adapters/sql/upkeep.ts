@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
 import type { Arrivals, UnreadRoot, UnreadRoots } from '../../flow/ports/upkeep.ts';
 import type { AuditLog } from './audit.ts';
-import { toErrorCode } from './partners.ts';
+import { toErrorCode } from './partner-alarm.ts';
 import type { Database } from './schema.ts';
 
 export function createArrivals(db: Kysely<Database>): Arrivals {
