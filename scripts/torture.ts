@@ -54,7 +54,7 @@ async function main(): Promise<number> {
   const options = await yargs(process.argv.slice(2))
     .option('kills', { type: 'number', default: 30, describe: 'How often a server is killed' })
     .option('seconds', { type: 'number', default: 75, describe: 'How long clients upload' })
-    .option('senders', { type: 'number', default: 4, describe: 'Clients at once' })
+    .option('senders', { type: 'number', default: 8, describe: 'Clients at once' })
     .option('seed', { type: 'string', default: randomBytes(4).toString('hex') })
     .option('disk', {
       type: 'number',
@@ -126,7 +126,8 @@ async function torture(
   await comeToRest(peking, ledger);
   isOver = true;
   await watching;
-  const open = await judge({ sites, published, arrived, ledger, account });
+  const { unreached } = killer;
+  const open = await judge({ sites, published, arrived, ledger, account, unreached });
   const looks = published.looks + arrived.looks;
   say(`  kills: ${killer.summary.join(', ')}`);
   if (killer.unmet.length > 0) say(`  steps that were not met: ${killer.unmet.join(', ')}`);
@@ -159,6 +160,7 @@ async function judge(what: {
   readonly arrived: Watcher;
   readonly ledger: Ledger;
   readonly account: Account;
+  readonly unreached: readonly string[];
 }): Promise<number> {
   const { sites, published, arrived, ledger, account } = what;
   const reconciler = new Reconciler(account, ledger);
@@ -168,6 +170,7 @@ async function judge(what: {
       reconciler.tell(kind, `${where}: ${what}`);
     for (const name of await watcher.temporaries()) reconciler.tell('orphans', name);
   }
+  for (const step of what.unreached) reconciler.tell('unreached', step);
   await reconciler.leftovers(sites.peking);
   await reconciler.receipts(sites.peking);
   await reconciler.audit(sites.peking);

@@ -55,8 +55,10 @@ for (const name of ['link', 'rename', 'fsync'] as const) {
   };
 }
 // What is made at once where the disk is quick (adapters/storage-pace).
-const { fsyncSync } = fs;
+const { fsyncSync, renameSync, linkSync } = fs;
 fs.fsyncSync = (fd) => around(stepOf('fsync', fd, undefined), () => fsyncSync(fd));
+fs.renameSync = (from, to) => around(stepOf('rename', from, to), () => renameSync(from, to));
+fs.linkSync = (from, to) => around(stepOf('link', from, to), () => linkSync(from, to));
 const remove = promises.rm;
 promises.rm = (path, options) => around(stepOf('rm', path, undefined), () => remove(path, options));
 syncBuiltinESMExports();

@@ -1,5 +1,6 @@
 // Ends servers without warning, at random times and at every named step of the flow (kill-at.ts), fills their disks and cuts
-// the line between them. Steps that were met least come first, so that each is met if the run is long enough.
+// the line between them. Each site dies in its own rhythm. Steps that were met least come first, so that each is met if the
+// run is long enough.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Site } from '../../test/support/site.ts';
@@ -26,10 +27,16 @@ const ways: Readonly<Record<string, readonly Behaviour[]>> = {
   'job.superseded': ['overwrite', 'overwrite without truncating'],
   'upload.removed': ['remove'],
   'upload.renamed': ['temporary name', 'temporary name over the old file'],
-  'client rename': ['temporary name', 'temporary name over the old file'],
+  'client rename': [
+    ...(['temporary name', 'temporary name over the old file'] as const),
+    'move from the own folder',
+  ],
 };
 /** A step that was never met is waited for so much longer than another one. */
 const patienceMs = { unmet: 15_000, met: 3000 };
+const mostTries = 4;
+/** So long at most the partner is left alone between two kills: mostly less, but files must get there too. */
+const partnerRestMs = 6000;
 
 /** What the receiving site does while files arrive. */
 const receiverSteps: readonly string[] = ['sync', 'client rename'];
@@ -51,6 +58,8 @@ export class Killer {
   kills = 0;
   fills = 0;
   readonly #tries = new Map<string, number>();
+  #goal = 0;
+  #starting = 0;
   /** What clients may do, for the step that is waited for. */
   wished: readonly Behaviour[] = ['put'];
 
@@ -69,27 +78,37 @@ export class Killer {
     return [...this.byStep].filter(([, count]) => count === 0).map(([step]) => step);
   }
 
+  /** Those that were waited for so often that it was no chance. */
+  get unreached(): readonly string[] {
+    return this.unmet.filter((name) => (this.#tries.get(name) ?? 0) >= mostTries);
+  }
+
   /** `kills` times; `seconds` is the aim, a slow machine takes longer. */
   async run(kills: number, seconds: number): Promise<void> {
-    const { receiver } = this.#parts;
+    const { sender, receiver, disks } = this.#parts;
     const slotMs = (seconds * 1000) / Math.max(1, kills);
-    while (this.kills < kills) {
-      const name = this.#next();
-      const site = name.startsWith(receiver.code) ? receiver : this.#parts.sender;
-      const other = site === receiver ? this.#parts.sender : receiver;
-      if (other.isGone) await this.#restart(other, undefined, {});
-      await this.#await(name, site, slotMs);
-    }
+    this.#goal = kills;
+    await Promise.all([this.#haunt(sender, slotMs), this.#haunt(receiver, slotMs)]);
     this.wished = [];
-    for (const disk of this.#parts.disks) disk.free();
-    for (const site of [this.#parts.sender, receiver]) {
+    for (const disk of disks) disk.free();
+    for (const site of [sender, receiver]) {
       await this.#restart(site, site.isGone ? undefined : 'any time', {});
+    }
+  }
+
+  async #haunt(site: Site, slotMs: number): Promise<void> {
+    const { receiver, chance } = this.#parts;
+    while (this.kills < this.#goal) {
+      await this.#await(this.#next(site), site, slotMs);
+      if (site !== receiver || this.kills >= this.#goal) continue;
+      if (site.isGone) await this.#restart(site, undefined, {});
+      await chance.pause(partnerRestMs);
     }
   }
 
   /** Begins the site anew with this step in it, and gives it time to get there. */
   async #await(name: string, site: Site, slotMs: number): Promise<void> {
-    const { chance, line, obstacle } = this.#parts;
+    const { chance, line, obstacle, sender } = this.#parts;
     const [, side, ...words] = name.split(' ');
     const step = words.join(' ');
     const isUnmet = this.byStep.get(name) === 0;
@@ -100,24 +119,23 @@ export class Killer {
     };
     // What ends it now is a kill at any time.
     await this.#restart(site, site.isGone ? undefined : 'any time', at);
-    this.wished = ways[step] ?? ['put'];
+    if (site === sender) this.wished = ways[step] ?? ['put'];
     if (step === 'file.delivery-failed') await obstacle.put();
     const patience = isUnmet ? patienceMs.unmet : patienceMs.met;
     const end = Date.now() + Math.max(patience, slotMs * 2);
     if (chance.is(0.2)) line.cut();
     if (chance.is(0.15)) await this.#fill();
-    while (!site.isGone && Date.now() < end) await sleep(5);
-    await obstacle.clear();
+    while (!site.isGone && Date.now() < end && this.kills < this.#goal) await sleep(5);
+    if (site === sender) await obstacle.clear();
     if (site.isGone) this.#count(name);
   }
 
   /** Mostly one of those that were tried least, so that one that is out of reach is not all that is tried. */
-  #next(): string {
+  #next({ code }: Site): string {
     const { chance } = this.#parts;
-    const least = Math.min(...this.#tries.values()) + (chance.is(0.8) ? 0 : 2);
-    const [first = '', ...more] = [...this.#tries]
-      .filter(([, count]) => count <= least)
-      .map(([name]) => name);
+    const tries = [...this.#tries].filter(([name]) => name.startsWith(`${code} `));
+    const least = Math.min(...tries.map(([, count]) => count)) + (chance.is(0.8) ? 0 : 2);
+    const [first = '', ...more] = tries.filter(([, count]) => count <= least).map(([name]) => name);
     const name = chance.one([first, ...more]);
     this.#tries.set(name, (this.#tries.get(name) ?? 0) + 1);
     return name;
@@ -138,7 +156,12 @@ export class Killer {
     if (site === receiver && chance.is(0.3)) await chance.pause(2000);
     // Without room a server does not start; that is for its administrator to mend.
     for (const disk of disks) disk.free();
-    await site.start(at);
+    this.#starting += 1;
+    try {
+      await site.start(at);
+    } finally {
+      this.#starting -= 1;
+    }
   }
 
   #countAny(site: Site): void {
@@ -160,7 +183,7 @@ export class Killer {
   async #fill(): Promise<void> {
     const { chance, disks } = this.#parts;
     const disk = chance.one(disks);
-    if (!disk.isSmall) return;
+    if (!disk.isSmall || this.#starting > 0) return;
     this.fills += 1;
     disk.fill();
     await chance.pause(1500);

@@ -21,7 +21,8 @@ export interface SenderParts {
   readonly wished: () => readonly Behaviour[];
 }
 
-const intake = '/home/ji_brain/alice/gpg';
+const own = '/home/ji_brain/alice';
+const intake = `${own}/gpg`;
 
 const behaviours = [
   'put',
@@ -32,6 +33,7 @@ const behaviours = [
   'remove',
   'temporary name',
   'temporary name over the old file',
+  'move from the own folder',
   'abandon',
   'cut off and overwrite',
   'again',
@@ -100,6 +102,10 @@ export class Sender {
         return undefined;
       case 'temporary name':
         return this.#underTemporaryName(track, first);
+      case 'move from the own folder':
+        // No rename leads from there into the outgoing folder.
+        if (track.kind === 'plain') return this.#store(track, track.path, first);
+        return this.#underTemporaryName(track, first, `${own}/moved-${track.number}`);
       case 'temporary name over the old file':
         await this.#underTemporaryName(track, first);
         await chance.pause(2500);
@@ -173,9 +179,11 @@ export class Sender {
     });
   }
 
-  async #underTemporaryName(track: Track, bytes: Buffer): Promise<void> {
-    const { chance } = this.#parts;
-    const temporary = `${track.path}${chance.one(temporaryEndings)}`;
+  async #underTemporaryName(
+    track: Track,
+    bytes: Buffer,
+    temporary = `${track.path}${this.#parts.chance.one(temporaryEndings)}`,
+  ): Promise<void> {
     await this.#store(track, temporary, bytes);
     for (;;) {
       const isDone = await this.#tried(async (sftp) => {
