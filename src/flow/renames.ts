@@ -30,22 +30,19 @@ export async function moveFile(
   const source = await newestAt(parts, principal, from);
   const replaced = from.path === to.path ? undefined : await newestAt(parts, principal, to);
   if (from.path === to.path) return run();
-  await inStep(parts, principal, from, to, run, () =>
-    arrive(parts, principal, from, to, source, replaced),
-  );
+  await inStep(parts, from, to, run, () => arrive(parts, principal, from, to, source, replaced));
 }
 
 /** A rename and what follows of it. What fails behind the rename leaves a doubt, which is looked into at once (lookout.ts). */
 async function inStep(
   parts: IntakeParts,
-  principal: Principal,
   from: WritePlace,
   to: WritePlace,
   run: () => Promise<void>,
   follow: () => Promise<void>,
 ): Promise<void> {
-  // What has no row yet: a shared folder does not tell whose it is, nor an intake that it was renamed into it.
-  const isNew = from.area === 'plain' && to.area !== 'plain';
+  // It has no row yet, and after a crash it would look like an upload that broke off.
+  const isNew = from.area === 'plain' && to.area === 'intake';
   const facts = isNew ? await parts.storage.facts(from.path) : undefined;
   const doubt = (): void => {
     for (const { path } of [from, to]) parts.gate.doubtful.add(path);
@@ -57,7 +54,7 @@ async function inStep(
   try {
     if (facts !== undefined) {
       const { device, inode } = facts;
-      await parts.arrivals.note({ path: to.path, device, inode, memberId: principal.id });
+      await parts.arrivals.note({ path: to.path, device, inode });
     }
     await run();
     await follow();
@@ -93,7 +90,7 @@ export async function moveFolder(
     const target = { ...to, path: `${to.path}${below}` };
     await arrive(parts, principal, source, target, known.get(source.path), undefined);
   };
-  await inStep(parts, principal, from, to, run, async () => {
+  await inStep(parts, from, to, run, async () => {
     // Many at once, so that they share commits: the client waits for the last one.
     let some: Below[] = [];
     for await (const found of filesBelow(parts, to.path)) {

@@ -63,7 +63,7 @@ export async function findStrays(
   const known = new Set(rows.map(({ path }) => path));
   const byPath = newestByPath(rows.filter((row) => isOf(root, row)));
   const { strays, homeless, missed } = await compare(parts, root, byPath);
-  const moverOf = await moversIn(parts, root);
+  const hasArrived = await arrivedIn(parts, root);
   const byInode = new Map(homeless.map((row) => [inodeOf(row), row]));
   const moves = new Map<Upload, Stray>();
   for (const stray of strays) {
@@ -72,8 +72,7 @@ export async function findStrays(
       moves.set(source, stray);
       continue;
     }
-    const mover = await moverOf(stray);
-    if (mover !== undefined) await bring(parts, root, mover, stray, byPath.get(stray.path));
+    if (await hasArrived(stray)) await bring(parts, root, stray, byPath.get(stray.path));
     else if (!known.has(stray.path)) await adopt(parts, root, stray);
   }
   for (const [source, { path }] of moves) {
@@ -126,34 +125,38 @@ async function compare(
   return { strays, homeless, missed: errors.length === 0 ? undefined : { error: errors[0] } };
 }
 
-/** Who was moving a file into the root, alone or with a folder above it. */
-async function moversIn(
+/** Was it being moved into the intake, alone or with a folder above it, out of the rest of the member's folder? */
+async function arrivedIn(
   parts: StrayParts,
   root: Root,
-): Promise<(stray: Stray) => Promise<string | undefined>> {
-  const arrivals = await parts.arrivals.below(root.folder);
+): Promise<(stray: Stray) => Promise<boolean>> {
+  const arrivals = root.memberId === undefined ? [] : await parts.arrivals.below(root.folder);
   return async ({ path }) => {
     for (const arrival of arrivals) {
       if (!isWithin(path, arrival.path)) continue;
       const facts = await parts.storage.facts(arrival.path);
-      if (facts !== undefined && inodeOf(facts) === inodeOf(arrival)) return arrival.memberId;
+      if (facts !== undefined && inodeOf(facts) === inodeOf(arrival)) return true;
     }
-    return undefined;
+    return false;
   };
 }
 
 /** As if the move had been answered. */
 async function bring(
   parts: StrayParts,
-  { projectId, partner }: Root,
-  mover: string,
+  { projectId, memberId = '' }: Root,
   { path }: Stray,
   replaced: Upload | undefined,
 ): Promise<void> {
   const from: WritePlace = { path: '', projectId, area: 'plain', partner: undefined };
-  const area = partner === undefined ? 'intake' : 'direct';
-  const to: WritePlace = { path, projectId, area, partner };
-  await arrive(parts, { id: mover }, from, to, undefined, replaced);
+  await arrive(
+    parts,
+    { id: memberId },
+    from,
+    { ...from, path, area: 'intake' },
+    undefined,
+    replaced,
+  );
 }
 
 /** A new file may have got the inode of one whose removal was not noted; a row of what is still written lags behind. */
@@ -189,7 +192,10 @@ async function withdrawLost(parts: StrayParts, row: Upload): Promise<void> {
   await parts.uploads.withdraw(row.id, 'server');
 }
 
-/** Made or put there by hand. In an outgoing folder the replicator finds it: it may be anybody's. */
+/**
+ * Made or put there by hand. In an outgoing folder the replicator finds it: no client's rename leads into one (core/tree), and
+ * OPEN is not answered before the row is there, so a file of some bytes without a row came by hand and may be anybody's.
+ */
 async function adopt(parts: StrayParts, root: Root, { path, facts }: Stray): Promise<void> {
   const { projectId, memberId } = root;
   if (memberId === undefined) return;

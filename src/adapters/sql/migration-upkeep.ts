@@ -5,8 +5,7 @@ import { sql } from './kysely.ts';
 
 const statements: readonly string[] = [
   `create table arrival (
-    path text primary key, device text not null, inode text not null,
-    "memberId" text not null references member(id))`,
+    path text primary key, device text not null, inode text not null)`,
   `create table unread_root (
     "projectId" text not null references project(id), "memberId" text not null default '',
     partner text not null default '', code text not null, detail text, since bigint not null,

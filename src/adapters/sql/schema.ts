@@ -306,13 +306,12 @@ export interface AuditHeadTable {
   mac: string | null;
 }
 
-/** What a member is just moving into an intake or an outgoing folder (port Arrivals). */
+/** What a member is just moving into the intake (port Arrivals). */
 export interface ArrivalTable {
   /** Relative to data/home. */
   path: string;
   device: string;
   inode: string;
-  memberId: string;
 }
 
 /** What the server could not look through (port UnreadRoots): an intake, or an outgoing folder. */

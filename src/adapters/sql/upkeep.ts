@@ -37,18 +37,6 @@ export function createArrivals(db: Kysely<Database>): Arrivals {
   };
 }
 
-/** Is it, or a folder above it, being brought there? Then it is somebody's, whose row comes. */
-export async function isArriving(db: Kysely<Database>, path: string): Promise<boolean> {
-  const names = path.split('/');
-  const above = names.map((_, index) => names.slice(0, index + 1).join('/'));
-  const found = await db
-    .selectFrom('arrival')
-    .select('path')
-    .where('path', 'in', above)
-    .executeTakeFirst();
-  return found !== undefined;
-}
-
 interface Parts {
   readonly db: Kysely<Database>;
   readonly audit: AuditLog;

@@ -9,7 +9,6 @@ import { createCommitQueue } from './commit-queue.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
 import { jobsOf, moveJob, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { prepared, updateRow } from './prepared.ts';
-import { isArriving } from './upkeep.ts';
 import { uploadQueries } from './upload-queries.ts';
 import type { Database } from './schema.ts';
 
@@ -212,7 +211,6 @@ async function adoptDirect(
     .limit(1)
     .executeTakeFirst();
   if (known !== undefined && !(await isForeign(trx, known, identity))) return false;
-  if (await isArriving(trx, file.path)) return false;
   await trx
     .insertInto('member')
     .values({

@@ -3,17 +3,16 @@
 
 import type { ErrorCode } from '../../core/errors.ts';
 
-/** A file or folder that a member moves from their own folder into an intake or an outgoing folder. */
+/** A file or folder that a member moves from the rest of their own folder into the intake. */
 export interface Arrival {
   /** Where it arrives, relative to data/home. */
   readonly path: string;
   readonly device: string;
   readonly inode: string;
-  readonly memberId: string;
 }
 
 export interface Arrivals {
-  /** Before the rename: if a crash comes between it and the rows, what lies there is this member's and nobody else's. */
+  /** Before the rename: if a crash comes between it and the rows, what lies there is whole and no broken upload. */
   note(arrival: Arrival): Promise<void>;
   below(folder: string): Promise<readonly Arrival[]>;
   /** Those at this path and below it are over. */
