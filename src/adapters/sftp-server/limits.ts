@@ -53,7 +53,7 @@ export const defaultLimits: ServerLimits = {
   handlesPerUser: 2048,
   idleMs: 30 * 60_000,
   accountsEveryMs: 500,
-  penaltiesEveryMs: 5_000,
+  penaltiesEveryMs: 1_000,
   refusalsEveryMs: 60_000,
 };
 
