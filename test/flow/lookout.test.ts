@@ -272,3 +272,59 @@ for (const [from, to, state] of folders) {
     t.equal(rig.parts.gate.doubtful.size, 0);
   });
 }
+
+for (const at of ['', '>']) {
+  const area = at === '' ? 'intake' : 'outgoing folder';
+  void t.test(`${area}: a temporary name ends, and each call fails of its rename`, async (t) => {
+    const rig = await rigFor(t);
+    const { uploads, arrivals, storage } = rig.parts;
+    const faults = faultsIn({ uploads, arrivals, storage });
+    for (const moment of ['before', 'after'] as const) {
+      let struck: string | undefined = 'none yet';
+      for (let n = 1; struck !== undefined; n += 1) {
+        const name = `${moment}-${n}.txt`;
+        await upload(rig, `${at}${name}`, 'old');
+        await upload(rig, `${at}${name}.part`, `new ${n}`);
+        await rig.settle();
+        faults.arm(n, moment);
+        await rename(rig, `${at}${name}.part`, `${at}${name}`).catch(() => undefined);
+        struck = faults.disarm();
+        rig.clock.advance(60_000);
+        await rig.run();
+        await rig.settle();
+        const isLeft = (await rig.storage.facts(place(`${at}${name}.part`).path)) !== undefined;
+        if (isLeft) await rename(rig, `${at}${name}.part`, `${at}${name}`);
+        if (isLeft) await rig.settle();
+        const found = await rows(rig);
+        if (found[name] !== 'm-alice published') t.fail(`call ${n}, ${struck}: ${found[name]}`);
+        if (found[`${name}.part`] !== undefined) t.fail(`call ${n}, ${struck}: two rows`);
+        const row = await rig.uploads.latest(place(`${at}${name}`).path, undefined);
+        if (row?.sha256 !== sha256(`new ${n}`)) t.fail(`call ${n}, ${struck}: another content`);
+      }
+    }
+    t.equal(rig.parts.gate.doubtful.size, 0);
+  });
+}
+
+void t.test(
+  'a file that is still written goes along when the rename of its folder failed',
+  async (t) => {
+    const rig = await rigFor(t);
+    await mkdir(diskOf(rig, 'old'), { recursive: true });
+    const handle = await openFor(rig, 'old/1.txt', { truncate: true });
+    await handle.write(0, 'first');
+    const uploads = rig.parts.uploads as { change: Rig['uploads']['change'] };
+    const change = uploads.change.bind(uploads);
+    uploads.change = () => Promise.reject(new AppError('STORAGE_FAILED'));
+    await t.rejects(rename(rig, 'old', 'new', true), { code: 'STORAGE_FAILED' });
+    uploads.change = change;
+    await rig.worker.turn();
+    t.strictSame(await rows(rig), { 'new/1.txt': 'm-alice uploading' });
+    await handle.write(5, ' second');
+    await handle.end('close');
+    await rig.settle();
+    t.strictSame(await rows(rig), { 'new/1.txt': 'm-alice published' });
+    const row = await rig.uploads.latest(place('new/1.txt').path, undefined);
+    t.equal(row?.sha256, sha256('first second'));
+  },
+);
