@@ -349,3 +349,34 @@ void t.test('thousands of files held open: so many, then a sentence, and room ag
   );
   t.equal(readFileSync(join(own, 'gpg/more.dcm'), 'utf8'), 'room');
 });
+
+void t.test('requests that are answered at once leave everybody else their turn', async (t) => {
+  const alice = await insider(server);
+  const path = '/home/ji_brain/alice/turns';
+  const made = await alice.open(path, 0x1a);
+  await alice.write(made, 0, Buffer.alloc(1_000));
+  await alice.close(made);
+  const handle = await alice.open(path, 1);
+  const count = 20_000;
+  const requests = {
+    READ: { bytesEach: 14, request: (id: number) => encode(fxp.READ, id, handle, 0n, 1) },
+    FSTAT: { bytesEach: 41, request: (id: number) => encode(fxp.FSTAT, id, handle) },
+  };
+  for (const [name, { bytesEach, request }] of Object.entries(requests)) {
+    const all = Buffer.concat(Array.from({ length: count }, (_, n) => request(1_000_000 + n)));
+    let answered = 0;
+    let turns = 0;
+    alice.channel.on('data', (bytes: Buffer) => (answered += bytes.length));
+    const turn = (): void => {
+      turns += 1;
+      if (answered < count * bytesEach) setImmediate(turn);
+    };
+    turn();
+    alice.channel.write(all);
+    t.ok(await until(() => answered >= count * bytesEach, 20_000));
+    t.ok(turns >= count / 256, `${name}: ${turns} turns`);
+    await until(() => false, 500);
+    alice.channel.removeAllListeners('data');
+  }
+  alice.ssh.destroy();
+});

@@ -20,6 +20,9 @@ import { createWindow, type Window } from './window.ts';
 /** Only where the window is ssh2's (takeInflow): it is 2 MB, and ssh2 takes what comes beyond it all the same. */
 const mostUnreadBytes = 4 << 20;
 
+/** After so many packets everybody else has a turn: what is answered at once, one after the other, would keep them all waiting. */
+const packetsOfTurn = 256;
+
 export class SftpSession {
   readonly #channel: ServerChannel;
   readonly #context: Context;
@@ -41,6 +44,7 @@ export class SftpSession {
   #isOver = false;
   #pending = 0;
   #pendingBytes = 0;
+  #packetsOfTurn = 0;
   #ending: Promise<void> | undefined;
 
   constructor(
@@ -147,6 +151,7 @@ export class SftpSession {
 
   get #isBusy(): boolean {
     return (
+      this.#packetsOfTurn >= packetsOfTurn ||
       this.#pending >= this.#limits.requests ||
       this.#pendingBytes >= this.#limits.bytes ||
       this.#sender.unsentBytes >= this.#limits.unsentBytes ||
@@ -178,6 +183,8 @@ export class SftpSession {
 
   #accept(packet: Packet): void {
     this.#connection.touch();
+    this.#packetsOfTurn += 1;
+    if (this.#packetsOfTurn === packetsOfTurn) setImmediate(() => this.#rest());
     const isInit = packet.type === packetType.INIT;
     if (isInit === this.#hasBegun) throw new AppError('BAD_MESSAGE');
     if (isInit) {
@@ -192,6 +199,11 @@ export class SftpSession {
       return;
     }
     this.#window?.done(packet.wireBytes);
+  }
+
+  #rest(): void {
+    this.#packetsOfTurn = 0;
+    this.#pump();
   }
 
   #begin(bytes: number): void {
