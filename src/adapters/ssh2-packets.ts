@@ -3,6 +3,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Client, Connection } from 'ssh2';
 
 interface InnerProtocol {
@@ -48,6 +49,19 @@ export function reusePackets(client: Client | Connection, socket: SentSocket): b
     return packet;
   };
   return true;
+}
+
+/** RFC 4253 §6.1 asks for 32 KB; some say half of it. Less only makes work. */
+const leastPacketBytes = 1024;
+
+/**
+ * Does the peer take packets that are worth sending on this channel? ssh2 cuts what it sends into such pieces, and for 0 it cuts
+ * for ever: one client, or one partner, would stop the whole server.
+ */
+export function takesPackets(channel: Duplex): boolean {
+  const { outgoing } = channel as unknown as { outgoing?: { packetSize?: unknown } };
+  const bytes = outgoing?.packetSize;
+  return typeof bytes === 'number' && bytes >= leastPacketBytes;
 }
 
 type SentSocket = Pick<Socket, 'bytesWritten' | 'writableLength'>;

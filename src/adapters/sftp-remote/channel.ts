@@ -260,6 +260,8 @@ export class SftpChannel {
   }
 
   #hear(chunk: Buffer): void {
+    // A partner may go on talking: nobody asks any more.
+    if (this.#ended !== undefined) return;
     this.#heardAt = Date.now();
     try {
       for (const frame of this.#reader.push(chunk)) this.#dispatch(frame);

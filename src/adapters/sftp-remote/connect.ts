@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import ssh2, {
   type Client as ClientType,
+  type ClientChannel,
   type ConnectConfig,
   type ServerHostKeyAlgorithm,
 } from 'ssh2';
@@ -12,7 +13,7 @@ import { AppError } from '../../core/errors.ts';
 import { fingerprintOfBlob } from '../../core/sshsig.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
 import { takeInflow } from '../ssh2-inflow.ts';
-import { reusePackets } from '../ssh2-packets.ts';
+import { reusePackets, takesPackets } from '../ssh2-packets.ts';
 import { mostFlightBytes } from './transfer.ts';
 
 const { Client } = ssh2;
@@ -129,6 +130,10 @@ async function attempt(
     reusePackets(client, socket);
     // ssh2 begins anew with each exchange of keys.
     client.on('handshake', () => reusePackets(client, socket));
+    // ssh2 answers whatever comes (signs of life, new channels), whether the answers are read or not.
+    socket.on('data', () => {
+      if (socket.writableLength > mostUnsentBytes) stop();
+    });
     return {
       kind: 'connected',
       connection: {
@@ -140,7 +145,11 @@ async function attempt(
           send();
           socket.uncork();
         },
-        end: () => client.end(),
+        end: () => {
+          client.end();
+          // That closes our half of it; the other half is the partner's, who may keep it open and go on talking.
+          setTimeout(stop, farewellMs).unref();
+        },
       },
     };
   } catch (error) {
@@ -161,26 +170,37 @@ async function attempt(
   }
 }
 
+/** How long a partner may take to say goodbye. */
+const farewellMs = 2_000;
+
+/** More than all files that are under way (flow/flight.ts), and what they are asked. */
+const mostUnsentBytes = 96 << 20;
+
 /** So much may be on its way to us: what we asked for, on a line as long as it may be (transfer.ts). ssh2 has 2 MB. */
 const windowBytes = 2 * mostFlightBytes;
 
-const asSftpStream = (stream: Duplex): SftpStream => ({
+const asSftpStream = (stream: ClientChannel): SftpStream => ({
   stream,
   receive: (hear) => receive(stream, hear),
 });
 
-function receive(stream: Duplex, hear: (bytes: Buffer) => void): void {
+function receive(stream: ClientChannel, hear: (bytes: Buffer) => void): void {
   let owedBytes = 0;
+  const owe = (bytes: Buffer): void => {
+    owedBytes += bytes.length;
+    if (owedBytes < windowBytes / 4) return;
+    inflow?.grant(owedBytes);
+    owedBytes = 0;
+  };
+  // It takes of the same window.
+  stream.stderr.on('data', owe);
   const inflow = takeInflow(stream, (bytes) => {
     if (bytes === undefined) {
       inflow?.finish();
       return;
     }
     hear(bytes);
-    owedBytes += bytes.length;
-    if (owedBytes < windowBytes / 4) return;
-    inflow?.grant(owedBytes);
-    owedBytes = 0;
+    owe(bytes);
   });
   if (inflow === undefined) stream.on('data', hear);
   else inflow.grant(windowBytes - inflow.windowBytes);
@@ -238,7 +258,7 @@ const toConfig = (
 function login(
   client: ClientType,
   config: ConnectConfig & { readonly readyTimeout: number },
-): Promise<Duplex> {
+): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     client.once('ready', () => {
       openSftp(client, config.readyTimeout).then(resolve, reject);
@@ -250,17 +270,15 @@ function login(
 }
 
 /** ssh2's own time limit ends with the login. */
-function openSftp(client: ClientType, timeoutMs: number): Promise<Duplex> {
+function openSftp(client: ClientType, timeoutMs: number): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     const limit = setTimeout(() => reject(unreachableBy('no answer')), timeoutMs);
     client.subsys('sftp', (error, stream) => {
       clearTimeout(limit);
       if (error !== undefined) {
         reject(unreachableBy('no sftp subsystem'));
-        return;
-      }
-      stream.stderr.resume(); // Unread, it would fill the channel's window.
-      resolve(stream);
+      } else if (takesPackets(stream)) resolve(stream);
+      else reject(unreachableBy('it takes no packets'));
     });
   });
 }

@@ -53,6 +53,8 @@ const dataFieldsBytes = 8;
 /** Cuts the channel's bytes into frames, however they arrive. Throws REMOTE_REFUSED on a length that cannot be. */
 export class FrameReader {
   #chunks: Buffer[] = [];
+  /** Of the chunks, those in front are used up: taking each out moves all others, which for a frame in tiny pieces takes minutes. */
+  #used = 0;
   #held = 0;
   /** Of the frame that is coming, its type byte counted. */
   #length: number | undefined;
@@ -63,14 +65,17 @@ export class FrameReader {
     const frames: Frame[] = [];
     for (;;) {
       if (this.#length === undefined) {
-        if (this.#held < 4) return frames;
+        if (this.#held < 4) break;
         this.#length = this.#take(4).readUInt32BE(0);
         if (this.#length < 1 || this.#length > maximumFrameBytes) throw malformed();
       }
-      if (this.#held < this.#length) return frames;
+      if (this.#held < this.#length) break;
       frames.push(this.#frame(this.#length - 1));
       this.#length = undefined;
     }
+    if (this.#used > 0) this.#chunks = this.#chunks.slice(this.#used);
+    this.#used = 0;
+    return frames;
   }
 
   #frame(bodyBytes: number): Frame {
@@ -94,15 +99,15 @@ export class FrameReader {
   #takePieces(count: number): Buffer[] {
     const pieces: Buffer[] = [];
     for (let left = count; left > 0;) {
-      const [first] = this.#chunks;
+      const first = this.#chunks[this.#used];
       if (first === undefined) throw malformed();
       if (first.length > left) {
         pieces.push(first.subarray(0, left));
-        this.#chunks[0] = first.subarray(left);
+        this.#chunks[this.#used] = first.subarray(left);
         left = 0;
       } else {
         pieces.push(first);
-        this.#chunks.shift();
+        this.#used += 1;
         left -= first.length;
       }
     }

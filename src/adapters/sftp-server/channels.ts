@@ -8,12 +8,13 @@ import type { Principal, RefusalKind } from '../../flow/ports/accounts.ts';
 import type { Clock, Log } from '../../flow/ports/clock.ts';
 import type { Intake } from '../../flow/ports/intake.ts';
 import type { Storage } from '../../flow/ports/storage.ts';
+import { takesPackets } from '../ssh2-packets.ts';
 import type { Context } from './context.ts';
 import type { ReceiptSigner } from './delivery-receipts.ts';
 import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
 import { SftpSession } from './session.ts';
-import { mayHold, onSubsystem, peerPacketBytes } from './ssh2-private.ts';
+import { mayHold, onSubsystem } from './ssh2-private.ts';
 
 /** What a session needs of the server. */
 export interface SessionParts {
@@ -55,9 +56,6 @@ export interface Channels {
   /** Does anything of this connection hold on to a part of `memory`, which was the socket's? */
   mayHold(memory: ArrayBufferLike): boolean;
 }
-
-/** RFC 4253 §6.1 asks for 32 KB; some clients say half of it. Less only makes work. */
-const leastPacketBytes = 1024;
 
 export function createChannels(
   client: Connection,
@@ -111,8 +109,8 @@ export function createChannels(
       // At once: OpenSSH sends its INIT without waiting for the answer, and ssh2 drops what comes before.
       const channel = acceptChannel();
       if (channel === undefined || owner.isGone()) return;
-      if (peerPacketBytes(channel) < leastPacketBytes) socket.destroy();
-      else serve(channel, principal);
+      if (takesPackets(channel)) serve(channel, principal);
+      else socket.destroy();
     });
   };
   return {

@@ -21,15 +21,6 @@ export function onSubsystem(
   raw.on('subsystem', (accept, refuse, info) => use(info.name, accept, refuse));
 }
 
-/**
- * The largest packet that the client takes on this channel. ssh2 cuts what it sends into such pieces, and for 0 it cuts
- * for ever: one logged-in client would stop the whole server.
- */
-export function peerPacketBytes(channel: ServerChannel): number {
-  const { outgoing } = channel as unknown as { outgoing?: { packetSize?: unknown } };
-  return typeof outgoing?.packetSize === 'number' ? outgoing.packetSize : 0;
-}
-
 interface InnerProtocol {
   readonly _kexinit?: unknown;
   readonly _decipher?: {
