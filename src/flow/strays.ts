@@ -187,7 +187,10 @@ async function follow(
 
 /** A removal came through, its row did not: what is owed nothing any more ends, as if the removal had been answered. */
 async function withdrawLost(parts: StrayParts, row: Upload): Promise<void> {
-  if (row.claim !== undefined || !row.states.some(isWithdrawable)) return;
+  // A direct file is its own publication: what was removed before it was sent never will be.
+  const isUnsent = row.kind === 'direct' && row.states.includes('published');
+  const isBeforeClaim = row.claim === undefined && row.states.some(isWithdrawable);
+  if (!isUnsent && !isBeforeClaim) return;
   if ((await parts.storage.facts(row.path)) !== undefined) return;
   await parts.uploads.withdraw(row.id, 'server');
 }

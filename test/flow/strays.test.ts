@@ -248,6 +248,36 @@ for (const [area, at] of [
   });
 }
 
+void t.test(
+  'a removed file that was passed on and not sent yet is withdrawn, and never sent',
+  async (t) => {
+    const rig = await rigFor(t);
+    for (const name of ['gone.txt', 'sent.txt', 'stays.txt'])
+      await upload(rig, `>${name}`, name);
+    await rig.settle();
+    t.match(Object.values(await rows(rig)), Array(3).fill('m-alice published'));
+    const sent = (await idAt(rig, '>sent.txt')) ?? '';
+    await rig.db
+      .updateTable('job')
+      .set({ state: 'delivered' })
+      .where('uploadId', '=', sent)
+      .execute();
+    await rig.storage.removeFile(place('>sent.txt').path);
+    await killedIn(rig, { remove: '>gone.txt' });
+    await rig.settle();
+    t.strictSame(await rows(rig), {
+      'sent.txt': 'm-alice delivered',
+      'stays.txt': 'm-alice published',
+    });
+    const pending = await rig.db
+      .selectFrom('delivery')
+      .select(['path', 'state'])
+      .where('state', '=', 'pending')
+      .execute();
+    t.notMatch(JSON.stringify(pending), /gone\.txt/);
+  },
+);
+
 void t.test('what a folder held whose disk is not there is not withdrawn', async (t) => {
   const rig = await rigFor(t);
   for (const at of ['', '>']) await upload(rig, `${at}x.part`, 'abc');
