@@ -146,3 +146,37 @@ void t.test(
     t.ok(furthest >= sizeBytes);
   },
 );
+
+void t.test(
+  'a disk that fails while the partner is slow is heard by who sends the file alone',
+  async (t) => {
+    let release = (): void => undefined;
+    const slow = new Promise<void>((resolve) => (release = resolve));
+    const write = async (_handle: Buffer, _offset: number, _memory: Buffer, taken: () => void) => {
+      taken();
+      await slow;
+    };
+    const pieces = createPieces(255 * 1024, 4 << 20);
+    let readings = 0;
+    const source = {
+      readInto: async (targets: readonly Uint8Array[]) => {
+        readings += 1;
+        // By then four megabytes have no answer.
+        if (readings === 6) throw new Error('no disk');
+        return targets.reduce((sum, target) => sum + target.length, 0);
+      },
+    };
+    const unheard: unknown[] = [];
+    const note = (error: unknown): void => void unheard.push(error);
+    process.on('unhandledRejection', note);
+    t.teardown(() => process.off('unhandledRejection', note));
+    const lane = { channel: { write } as unknown as SftpChannel, handle: Buffer.from('h') };
+    const how = { offset: 0, sizeBytes: 100_000_000, pieces };
+    const writing = writeAll([lane], source, how, never);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    t.equal(readings, 6);
+    release();
+    await t.rejects(writing, { message: 'no disk' });
+    t.same(unheard, []);
+  },
+);

@@ -63,7 +63,11 @@ export async function writeAll(
 ): Promise<void> {
   const { pieces, sizeBytes } = how;
   const flight = new Flight(lanes, pieces);
-  const read = (offset: number) => readPieces(source, pieces, offset, sizeBytes);
+  const read = (offset: number): Promise<ReadPieces> => {
+    const reading = readPieces(source, pieces, offset, sizeBytes);
+    reading.catch(() => undefined); // Heard below, when there is room; without this an early failure would end the process.
+    return reading;
+  };
   let offset = how.offset;
   let ahead = read(offset);
   try {
