@@ -14,6 +14,7 @@ import { fingerprintOfBlob } from '../../core/sshsig.ts';
 import type { RemoteAddress } from '../../flow/ports/replication.ts';
 import { takeInflow } from '../ssh2-inflow.ts';
 import { reusePackets, takesPackets } from '../ssh2-packets.ts';
+import { ignoreOtherHostKeys } from './other-host-keys.ts';
 import { mostFlightBytes } from './transfer.ts';
 
 const { Client } = ssh2;
@@ -23,6 +24,8 @@ export interface ConnectOptions {
   readonly keyPath: string;
   /** Until the login is done. */
   readonly timeoutMs: number;
+  /** A partner that leaves more than this unread is left. */
+  readonly unsentBytes?: number;
 }
 
 export interface SftpStream {
@@ -132,7 +135,7 @@ async function attempt(
     client.on('handshake', () => reusePackets(client, socket));
     // ssh2 answers whatever comes (signs of life, new channels), whether the answers are read or not.
     socket.on('data', () => {
-      if (socket.writableLength > mostUnsentBytes) stop();
+      if (socket.writableLength > (options.unsentBytes ?? mostUnsentBytes)) stop();
     });
     return {
       kind: 'connected',
@@ -266,6 +269,7 @@ function login(
     client.once('error', reject);
     client.once('close', () => reject(unreachableBy('the connection ended')));
     client.connect(config);
+    ignoreOtherHostKeys(client);
   });
 }
 
