@@ -195,13 +195,14 @@ void t.test('answers that a partner asks for and does not read do not pile up', 
     ask();
   });
   const options = { keyPath, timeoutMs: 5_000, unsentBytes: 1 << 20 };
-  const { stream, end } = await connectSftp(address, options, never);
+  const connection = await connectSftp(address, options, never);
+  const { stream } = connection;
   const closed = new Promise((resolve) => stream.once('close', resolve));
   stream.resume();
   stream.write('x');
   await closed;
   t.pass('the connection ended');
-  end();
+  connection.end();
 });
 
 void t.test('a partner is not asked to prove keys that we do not want', async (t) => {

@@ -252,8 +252,7 @@ void t.test(
   'a removed file that was passed on and not sent yet is withdrawn, and never sent',
   async (t) => {
     const rig = await rigFor(t);
-    for (const name of ['gone.txt', 'sent.txt', 'stays.txt'])
-      await upload(rig, `>${name}`, name);
+    for (const name of ['gone.txt', 'sent.txt', 'stays.txt']) await upload(rig, `>${name}`, name);
     await rig.settle();
     t.match(Object.values(await rows(rig)), Array(3).fill('m-alice published'));
     const sent = (await idAt(rig, '>sent.txt')) ?? '';
