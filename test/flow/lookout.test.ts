@@ -3,52 +3,11 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { AppError } from '../../src/core/errors.ts';
 import { faultsIn } from '../support/faults.ts';
-import {
-  makeRig,
-  openFor,
-  place,
-  principal,
-  rename,
-  seal,
-  sha256,
-  upload,
-  type Answer,
-  type Rig,
-} from '../support/fakes.ts';
-
-/** Files of the intake are sealed, others passed on. */
-const answer: Answer = (task, bytes) =>
-  task.kind === 'direct'
-    ? Promise.resolve({ kind: 'passed', sourceSha256: sha256(bytes) })
-    : seal(task, bytes);
-
-async function rigFor(t: Test): Promise<Rig> {
-  const rig = await makeRig({ isFast: true });
-  t.teardown(() => rig.close());
-  rig.processor.answer = answer;
-  return rig;
-}
-
-/** Live rows: `path below its area: member state`. */
-async function rows(rig: Rig): Promise<Record<string, string>> {
-  const found = await rig.db
-    .selectFrom('upload')
-    .innerJoin('job', 'job.uploadId', 'upload.id')
-    .select(['upload.path', 'upload.memberId', 'job.state'])
-    .where('job.state', 'not in', ['withdrawn', 'superseded'])
-    .execute();
-  if (new Set(found.map(({ path }) => path)).size < found.length)
-    throw new Error('a file has two rows');
-  return Object.fromEntries(
-    found.map(({ path, memberId, state }) => [
-      path.replace(/^ji_brain\/(\w+\/gpg|club_house\/From_PUHSC_To_UMHS)\//, ''),
-      `${memberId} ${state}`,
-    ]),
-  );
-}
+import { openFor, place, principal, rename, sha256, upload, type Rig } from '../support/fakes.ts';
+import { onlyRows as rows, rigFor } from '../support/live-rows.ts';
 
 const diskOf = (rig: Rig, path: string): string => join(rig.folder, 'home', place(path).path);
 

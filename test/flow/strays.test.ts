@@ -3,36 +3,21 @@
 
 import { mkdir, rename as move, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { AppError } from '../../src/core/errors.ts';
 import {
-  makeRig,
   openFor,
   place,
   principal,
   rename,
-  seal,
   settleMs,
   sha256,
   upload,
-  type Answer,
   type Rig,
 } from '../support/fakes.ts';
+import { rigFor, rows } from '../support/live-rows.ts';
 
 const hour = 3_600_000;
-
-/** Files of the intake are sealed, others passed on. */
-const answer: Answer = (task, bytes) =>
-  task.kind === 'direct'
-    ? Promise.resolve({ kind: 'passed', sourceSha256: sha256(bytes) })
-    : seal(task, bytes);
-
-async function rigFor(t: Test): Promise<Rig> {
-  const rig = await makeRig({ isFast: true });
-  t.teardown(() => rig.close());
-  rig.processor.answer = answer;
-  return rig;
-}
 
 const killed = new Error('killed');
 
@@ -60,22 +45,6 @@ async function killedIn(
     if (error !== killed) throw error;
   });
   await rig.restart();
-}
-
-/** Live rows: `path below its area: member, states`. */
-async function rows(rig: Rig): Promise<Record<string, string>> {
-  const found = await rig.db
-    .selectFrom('upload')
-    .innerJoin('job', 'job.uploadId', 'upload.id')
-    .select(['upload.path', 'upload.memberId', 'upload.id', 'job.state'])
-    .where('job.state', 'not in', ['withdrawn', 'superseded'])
-    .execute();
-  return Object.fromEntries(
-    found.map(({ path, memberId, state }) => [
-      path.replace(/^ji_brain\/(alice\/gpg|club_house\/From_PUHSC_To_UMHS)\//, ''),
-      `${memberId} ${state}`,
-    ]),
-  );
 }
 
 const idAt = async (rig: Rig, path: string): Promise<string | undefined> =>
