@@ -1,6 +1,6 @@
 // What a client says before ssh2 hears of it: its greeting and its offer of algorithms (RFC 4253 §4.2, §7.1). The first cipher on
 // the client's list that we know too is taken, and OpenSSH's list begins with CTR behind ChaCha20: with it an upload costs us
-// almost twice the CPU time of AES-GCM, which every OpenSSH since 6.2 knows as well (npm run bench -- sftp). So who offers GCM is
+// one and a half times the CPU time of AES-GCM, which every OpenSSH since 6.2 knows as well (npm run bench -- sftp). So who offers GCM is
 // offered nothing else by us. OpenSSH sends its offer unasked; others may wait for ours, and are not waited for.
 
 const mostHeldBytes = 36_000;
