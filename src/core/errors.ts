@@ -23,15 +23,23 @@ interface CodeFacts {
 
 export const errorCodes = {
   // --- what a client asks of the tree -------------------------------------------------------------------
-  NO_SUCH_FILE: { retry: false, status: 'NO_SUCH_FILE', text: 'No such file' },
+  NO_SUCH_FILE: {
+    retry: false,
+    status: 'NO_SUCH_FILE',
+    text: 'No such file or folder',
+  },
   NOT_A_DIRECTORY: { retry: false, status: 'NO_SUCH_FILE', text: 'Not a folder' },
-  IS_A_DIRECTORY: { retry: false, status: 'FAILURE', text: 'This is a folder, not a file' },
+  IS_A_DIRECTORY: {
+    retry: false,
+    status: 'FAILURE',
+    text: 'This is a folder; a file needs a name of its own in it',
+  },
   ALREADY_EXISTS: { retry: false, status: 'FAILURE', text: 'This name exists already' },
   NOT_EMPTY: { retry: false, status: 'FAILURE', text: 'The folder is not empty' },
   READ_ONLY: {
     retry: false,
     status: 'PERMISSION_DENIED',
-    text: 'This folder is read only; only Clubhouse or the partner writes here',
+    text: 'Only Clubhouse or the partner changes what is here; put your own files into your gpg folder',
   },
   RESERVED_NAME: {
     retry: false,

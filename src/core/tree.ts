@@ -263,7 +263,7 @@ export function fixedFolders(viewer: Viewer, site: string): readonly string[] {
 export const lastName = (place: Place): string =>
   place.shown.slice(place.shown.lastIndexOf('/') + 1);
 
-/** May this viewer do that here? Throws READ_ONLY or RESERVED_NAME. */
+/** May this viewer do that here? Throws READ_ONLY, IS_A_DIRECTORY or RESERVED_NAME. */
 export function permit(place: Place, right: Right): void {
   const has = place.kind === 'virtual' ? readOnly : rights[place.viewer][place.area];
   if (place.kind === 'real' && place.viewer === 'member' && right === 'make') {
@@ -271,7 +271,10 @@ export function permit(place: Place, right: Right): void {
   }
   if (!has.includes(right)) throw new AppError('READ_ONLY');
   const changesItself = right === 'write' || right === 'make' || right === 'remove';
-  if (place.kind === 'real' && place.fixed && changesItself) throw new AppError('READ_ONLY');
+  if (place.kind === 'real' && place.fixed && changesItself) {
+    // An upload to `gpg` itself is a name that somebody forgot.
+    throw new AppError(right === 'write' ? 'IS_A_DIRECTORY' : 'READ_ONLY');
+  }
 }
 
 /** The same as an answer, for showing modes. */

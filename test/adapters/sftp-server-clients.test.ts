@@ -92,7 +92,7 @@ void t.test('OpenSSH sftp: what is not allowed fails', { timeout }, async (t) =>
     [`mkdir ${outgoing}/gpg-x`, /clubhouse: Names that start with gpg- are reserved for Clubhouse/],
     [
       `put small.dcm ${outgoing}/gpg-alice/x`,
-      /clubhouse: This folder is read only; only Clubhouse/,
+      /clubhouse: Only Clubhouse or the partner changes what is here; put/,
     ],
     ['rename gpg/kept.dcm ../club_house/From_PUHSC_To_UMHS/x', /Permission denied/],
     ['ln -s /etc/passwd gpg/x', /Operation unsupported/],
@@ -114,13 +114,17 @@ void t.test(
     const tries = Array.from({ length: 50 }, (_, index) => `-put small.dcm ${sealed}/x${index}`);
     const many = await batch(...tries, 'put small.dcm gpg/behind.dcm', 'get gpg/behind.dcm behind');
     t.equal(many.code, 0, many.stderr);
-    t.equal(many.stderr.split('clubhouse: This folder is read only').length, 2, many.stderr);
+    t.equal(
+      many.stderr.split('clubhouse: Only Clubhouse or the partner changes what is here').length,
+      2,
+      many.stderr,
+    );
     t.equal(readFileSync(join(work, 'behind'), 'utf8'), 'small');
     const copied = await run('scp', [...ssh, 'small.dcm', `alice@127.0.0.1:${sealed}/y`], {
       cwd: work,
     });
     t.not(copied.code, 0);
-    t.match(copied.stderr, /clubhouse: This folder is read only; only Clubhouse/);
+    t.match(copied.stderr, /clubhouse: Only Clubhouse or the partner changes what is here; put/);
     t.same(readdirSync(join(server.home, 'ji_brain/club_house/From_PUHSC_To_UMHS/gpg-alice')), []);
   },
 );

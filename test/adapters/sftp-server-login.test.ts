@@ -7,7 +7,7 @@ import t from 'tap';
 import { isSigned } from '../../src/adapters/sftp-server/auth.ts';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
-import { makeKey, startServer } from '../support/sftp-server.ts';
+import { makeKey, startServer, type TestKey } from '../support/sftp-server.ts';
 
 const server = await startServer({ channels: 3, connectionsPerUser: 4 });
 t.teardown(() => server.close());
@@ -43,21 +43,51 @@ void t.test(
   },
 );
 
-void t.test('a forged signature is refused: only a verified one counts', async (t) => {
-  const { key } = users.get('alice') ?? { key: makeKey() };
-  const forged = ssh2.utils.parseKey(makeKey().privateKey);
-  const pretender = ssh2.utils.parseKey(key.privateKey);
-  if (forged instanceof Error || pretender instanceof Error) return t.fail();
-  // The public half of alice's key, signed with another: what a client sends that stole a public key.
-  (pretender as unknown as { sign: unknown }).sign = forged.sign.bind(forged);
-  const attempts = [{ type: 'publickey', username: 'alice', key: pretender }];
-  const authHandler = ((_left, _partial, next) => {
-    (next as (attempt: unknown) => void)(attempts.pop() ?? false);
-  }) as AuthHandlerMiddleware;
-  await t.rejects(connectSsh({ port, username: 'alice', authHandler }));
-  t.same(accounts.logins.at(-1), { name: 'alice', method: 'publickey', accepted: false });
+void t.test('an account that has expired tells its owner so, and nobody else', async (t) => {
+  const alice = users.get('alice');
+  if (alice === undefined) return t.fail();
+  alice.expiredAt = Date.UTC(2026, 0, 31, 12);
+  t.teardown(() => delete alice.expiredAt);
+  const says = /This account has ended; ask .* \(account expired on 2026-01-31\)/;
+  const known = [{ password: 'secret of alice' }, { privateKey: keyOf('alice') }];
+  for (const login of known) {
+    await t.rejects(connectSsh({ port, username: 'alice', ...login }), { message: says, code: 14 });
+    t.match(accounts.logins.at(-1), { name: 'alice', accepted: false });
+  }
+  const heard: string[] = [];
+  const others = [
+    { password: 'guess' },
+    { privateKey: keyOf('bob') },
+    { authHandler: impostor(alice.key) },
+  ];
+  for (const login of others) {
+    await connectSsh({ port, username: 'alice', ...login }).catch((error: Error) => {
+      heard.push(error.message);
+    });
+  }
+  t.equal(heard.length, others.length);
+  t.notMatch(heard.join(), says, 'a guess, and a key whose private half is not there');
   return undefined;
 });
+
+void t.test('a forged signature is refused: only a verified one counts', async (t) => {
+  const { key } = users.get('alice') ?? { key: makeKey() };
+  const authHandler = impostor(key);
+  await t.rejects(connectSsh({ port, username: 'alice', authHandler }));
+  t.same(accounts.logins.at(-1), { name: 'alice', method: 'publickey', accepted: false });
+});
+
+/** The public half of alice's key, signed with another: what a client sends that stole a public key. */
+function impostor({ privateKey }: TestKey): AuthHandlerMiddleware {
+  const forged = ssh2.utils.parseKey(makeKey().privateKey);
+  const pretender = ssh2.utils.parseKey(privateKey);
+  if (forged instanceof Error || pretender instanceof Error) throw new Error('no key');
+  (pretender as unknown as { sign: unknown }).sign = forged.sign.bind(forged);
+  const attempts = [{ type: 'publickey', username: 'alice', key: pretender }];
+  return ((_left, _partial, next) => {
+    (next as (attempt: unknown) => void)(attempts.pop() ?? false);
+  }) as AuthHandlerMiddleware;
+}
 
 void t.test('what is not a whole, fitting, verified signature is none', async (t) => {
   const { key } = users.get('alice') ?? { key: makeKey() };
@@ -191,7 +221,7 @@ void t.test('a live session sees a project come and go', async (t) => {
   accounts.changed();
   t.ok(await until(() => server.intake.events.includes('lost intake ji_new/alice/gpg/x 0')));
   t.match(await alice.write(handle, 0, Buffer.from('x')), /^FAILURE: The file handle/);
-  t.equal(await alice.size('/home/ji_new/alice/gpg/x'), 'NO_SUCH_FILE: No such file');
+  t.equal(await alice.size('/home/ji_new/alice/gpg/x'), 'NO_SUCH_FILE: No such file or folder');
   alice.end();
   return undefined;
 });

@@ -16,7 +16,7 @@ function door() {
   const reasons: (string | undefined)[] = [];
   const accounts = fakeAccounts(makeUsers());
   const log = fakeLog();
-  const shared: Omit<AuthParts, 'giveUp'> = {
+  const shared: Omit<AuthParts, 'giveUp' | 'turnAway'> = {
     accounts: {
       ...accounts,
       verifyPassword: async (name, password, address) => {
@@ -49,7 +49,8 @@ function door() {
         accept: () => resolve(true),
         reject: () => resolve(false),
       } as unknown as AuthContext;
-      createAuthenticator({ ...shared, giveUp: () => resolve(false) }).try(attempt);
+      const no = (): void => resolve(false);
+      createAuthenticator({ ...shared, giveUp: no, turnAway: no }).try(attempt);
     });
   return { checked, reasons, login };
 }

@@ -25,7 +25,7 @@ const self = '/home/ji_brain/alice';
 const gpg = `${self}/gpg`;
 const outgoing = '/home/ji_brain/club_house/From_PUHSC_To_UMHS';
 const incoming = '/home/ji_brain/club_house/From_UMHS_To_PUHSC';
-const missing = 'NO_SUCH_FILE: No such file';
+const missing = 'NO_SUCH_FILE: No such file or folder';
 
 const server = await startServer();
 const onDisk = (path: string): string => join(server.home, path.replace(/^\/home\//, ''));
@@ -290,7 +290,7 @@ void t.test('what may not be done is refused, and the disk stays as it was', asy
   const refused: readonly [string, RegExp, (client: RawClient) => Promise<string>][] = [
     [
       'write in incoming',
-      /^PERMISSION_DENIED: This folder is read only/,
+      /^PERMISSION_DENIED: Only Clubhouse or the partner changes what is here/,
       open(`${incoming}/x`, fresh),
     ],
     [

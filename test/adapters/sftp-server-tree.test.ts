@@ -142,7 +142,7 @@ const requests: readonly Request[] = [
 function expected(grant: Grant, kind: Kind): RegExp {
   const yes = /^(OK|answer of type)/;
   if (kind === 'never') return /^(NO_SUCH_FILE|PERMISSION_DENIED|FAILURE|OP_UNSUPPORTED)/;
-  if (grant === 'nothing') return /^NO_SUCH_FILE: No such file$/;
+  if (grant === 'nothing') return /^NO_SUCH_FILE: No such file or folder$/;
   if (kind === 'reads' || grant === 'read, write') return yes;
   return grant === 'read, delete' && kind === 'deletes' ? yes : /^PERMISSION_DENIED/;
 }

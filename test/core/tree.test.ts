@@ -178,7 +178,7 @@ void t.test('renames stay in their own area', async (t) => {
     [bob, `${own}/receipts/a`, `${own}/a`, false, 'READ_ONLY'],
     [bob, `${own}/a`, `${own}/receipts/a`, false, 'READ_ONLY'],
     [bob, `${own}/gpg`, `${own}/b`, true, 'READ_ONLY'],
-    [bob, `${own}/a`, `${own}/gpg`, true, 'READ_ONLY'],
+    [bob, `${own}/a`, `${own}/gpg`, true, 'IS_A_DIRECTORY'],
     [bob, `${into}/a`, `${into}/b`, false, 'READ_ONLY'],
     [bob, '/home', `${own}/a`, true, 'READ_ONLY'],
     [umhs, `${into}/.clubhouse-1.part`, `${into}/gpg-x/a.gpg`, false, 'OK'],

@@ -12,6 +12,7 @@ import {
   type Login,
   type Op,
 } from '../support/client-programs.ts';
+import { filesBelow } from '../support/exchange.ts';
 import { KeyRing, Person } from '../support/people.ts';
 import { missing } from '../support/programs.ts';
 import { connectSsh, openSftp, type RawClient } from '../support/sftp-client.ts';
@@ -23,6 +24,10 @@ runCommandsHere();
 const skip = missing('sftp', 'ssh-keygen', 'gpg');
 const gpg = '/home/ji_brain/alice/gpg';
 const op = (what: Op['do'], from: string, to: string): Op => ({ do: what, from, to });
+/** Those that show what a server says; curl of Debian 12 and sshfs show nothing of it. */
+const speaking = corePrograms.filter(
+  (program) => program.name !== 'curl' && program.missing() === false,
+);
 const fileOf = ({ name }: ClientProgram): string => `${name.replaceAll(' ', '-')}.bin`;
 
 void t.test('a site with one sender', { skip, timeout }, async (t) => {
@@ -77,26 +82,25 @@ void t.test('a site with one sender', { skip, timeout }, async (t) => {
   });
 
   await t.test('what is refused is told in the server’s words', async (t) => {
-    const speaking = corePrograms.filter(
-      (program) =>
-        ['lftp', 'rclone', 'paramiko'].includes(program.name) && program.missing() === false,
-    );
     const outgoing = '/home/ji_brain/club_house/From_PUHSC_To_UMHS';
     const cases: readonly (readonly [to: string, says: RegExp])[] = [
       [
         '/home/ji_brain/club_house/From_UMHS_To_PUHSC/x',
-        /only Clubhouse or the partner writes here/,
+        /Only Clubhouse or the partner changes what is here/,
       ],
-      [`${outgoing}/gpg-alice`, /only Clubhouse or the partner writes here/],
+      [`${outgoing}/gpg-alice`, /Only Clubhouse or the partner changes what is here/],
+      // Some put the file's name behind it by themselves.
+      [gpg, /This is a folder; a file needs a name of its own in it|No more room/],
       [`${gpg}/more`, /No more room here: remove files .*\(.*1 ?MB.*\)/],
     ];
     await site.run(['user', 'set', 'alice', '--quota', '1MB']);
+    const before = await filesBelow(join(site.home, 'data/home'));
     for (const program of speaking) {
       for (const [to, says] of cases) {
         const refused = await program.run(login, [op('put', 'whole', to)]);
         t.not(refused.code, 0, `${program.name} ${to}`);
-        await t.rejects(stat(join(site.home, 'data', to)), 'nothing is there');
-        // rclone has words of its own for what is not permitted.
+        t.same(await filesBelow(join(site.home, 'data/home')), before, 'the disk is as it was');
+        // rclone has words of its own for all but one.
         if (program.name === 'rclone' && !says.source.startsWith('No more')) continue;
         t.match(`${refused.stderr}${refused.stdout.toString()}`, says, program.name);
       }
@@ -107,7 +111,14 @@ void t.test('a site with one sender', { skip, timeout }, async (t) => {
     const client = await connectTo(site, alice);
     await site.run(['user', 'set', 'alice', '--expires', '2026-01-01']);
     await client.gone;
-    t.not((await alice.sftp(site, ['ls'])).code, 0);
+    for (const program of speaking) {
+      const refused = await program.run(login, [op('put', 'whole', `${gpg}/late`)]);
+      t.not(refused.code, 0, program.name);
+      // paramiko tells its log alone.
+      if (program.name === 'paramiko') continue;
+      t.match(refused.stderr, /This account has ended.*\(account expired on 2026-01-01\)/);
+    }
+    await t.rejects(stat(there('late')));
   });
 });
 

@@ -92,7 +92,7 @@ const sftp: ClientProgram = {
     start(
       login,
       'sftp',
-      ['-q', '-b', '-', '-P', String(login.port), ...ssh(login), `${login.user}@${login.host}`],
+      ['-b', '-', '-P', String(login.port), ...ssh(login), `${login.user}@${login.host}`],
       `${lines(ops, {
         put: 'put FROM TO',
         get: 'get FROM TO',
@@ -117,15 +117,7 @@ const scp: ClientProgram = {
       const isUp = op.do.startsWith('put');
       const folder = op.do.endsWith('folder') ? ['-r'] : [];
       const [from, to] = isUp ? [op.from, there + op.to] : [there + op.from, op.to];
-      return start(login, 'scp', [
-        '-q',
-        ...folder,
-        '-P',
-        String(login.port),
-        ...ssh(login),
-        from,
-        to,
-      ]);
+      return start(login, 'scp', [...folder, '-P', String(login.port), ...ssh(login), from, to]);
     }),
 };
 
@@ -178,7 +170,18 @@ const rclone: ClientProgram = {
         list: ['lsf', there(op.from)],
       };
       return start(login, 'rclone', [
-        ...['--config', '', '--retries', '1', '--transfers', '8', '--sftp-host', login.host],
+        ...[
+          '--config',
+          '',
+          '--retries',
+          '1',
+          '--low-level-retries',
+          '1',
+          '--transfers',
+          '8',
+          '--sftp-host',
+          login.host,
+        ],
         ...['--sftp-port', String(login.port), '--sftp-user', login.user],
         ...['--sftp-key-file', login.keyFile, '--local-no-check-updated', ...words[op.do]],
       ]);

@@ -10,7 +10,7 @@ import { createSftpServer } from '../../src/adapters/sftp-server/listen.ts';
 import type { ServerLimits } from '../../src/adapters/sftp-server/limits.ts';
 import { createStorage } from '../../src/adapters/storage.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
-import type { Accounts, Principal } from '../../src/flow/ports/accounts.ts';
+import type { Accounts, Expired, Principal } from '../../src/flow/ports/accounts.ts';
 import type { Log } from '../../src/flow/ports/clock.ts';
 import type { Change, Intake, WritePlace } from '../../src/flow/ports/intake.ts';
 import type { Storage } from '../../src/flow/ports/storage.ts';
@@ -34,6 +34,8 @@ export interface TestUser {
   readonly password: string;
   readonly key: TestKey;
   isDisabled: boolean;
+  /** When the account ended. */
+  expiredAt?: number;
 }
 
 const brain = { id: 'p-brain', name: 'brain', partners: ['UMHS'] };
@@ -77,6 +79,10 @@ export function fakeAccounts(users: Map<string, TestUser>): FakeAccounts {
     const user = users.get(name);
     return user === undefined || user.isDisabled ? undefined : user;
   };
+  const enter = ({ principal, expiredAt }: TestUser): Principal | Expired =>
+    expiredAt === undefined
+      ? principal
+      : { kind: 'ended', reason: 'expired', expiresAt: expiredAt };
   return {
     logins,
     refusals,
@@ -85,11 +91,11 @@ export function fakeAccounts(users: Map<string, TestUser>): FakeAccounts {
     },
     verifyPassword: async (name, password) => {
       const user = usable(name);
-      return user?.password === password ? user.principal : undefined;
+      return user?.password === password ? enter(user) : undefined;
     },
     findByKey: async (name, blob) => {
       const user = usable(name);
-      return user?.key.blob.equals(blob) === true ? user.principal : undefined;
+      return user?.key.blob.equals(blob) === true ? enter(user) : undefined;
     },
     current: async ({ name }) => usable(name)?.principal ?? { kind: 'ended', reason: 'disabled' },
     version: () => version,

@@ -7,7 +7,7 @@ import ssh2 from 'ssh2';
 import type { AuthContext, KeyboardAuthContext, ParsedKey, PublicKeyAuthContext } from 'ssh2';
 import type { Locks } from '../../core/locks.ts';
 import { isSignedByToken, readSecurityKey, securityKeyKinds } from '../../core/security-key.ts';
-import type { Accounts, LoginRefusal, Principal } from '../../flow/ports/accounts.ts';
+import type { Accounts, Expired, LoginRefusal, Principal } from '../../flow/ports/accounts.ts';
 import type { Log } from '../../flow/ports/clock.ts';
 import type { Penalties } from './penalties.ts';
 import type { Refusals } from './refusals.ts';
@@ -51,6 +51,8 @@ export interface AuthParts {
   admit(principal: Principal): Promise<boolean>;
   /** The attempts are used up. */
   giveUp(): void;
+  /** Who proved to be its owner hears that the account has expired, and the connection ends. */
+  turnAway(expired: Expired): void;
 }
 
 /** The least time that a refused key takes: whether there is such a user does not show in the look-ups. */
@@ -107,6 +109,11 @@ export function createAuthenticator(parts: AuthParts): Authenticator {
       await record(attempt, false, 'penalty');
       return refuse(attempt, sinceMs);
     }
+    if (principal?.kind === 'ended') {
+      await record(attempt, false, 'expired');
+      isDone = true;
+      return parts.turnAway(principal);
+    }
     const isIn = principal !== undefined && (await parts.admit(principal));
     if (secret !== undefined || attempt.method === 'publickey') {
       await record(attempt, isIn, principal !== undefined && !isIn ? 'connections' : undefined);
@@ -151,6 +158,8 @@ async function evenOut(elapsedMs: number, leastMs: number): Promise<void> {
   await sleep(total - elapsedMs);
 }
 
+type Found = Principal | Expired | undefined;
+
 /** One password of a source at a time, and two of all together: a flood waits for itself. */
 function inTurn<T>({ turns, source }: AuthParts, run: () => Promise<T>): Promise<T> {
   const lane = Buffer.from(source).reduce((sum, byte) => sum + byte, 0) % 2;
@@ -162,7 +171,7 @@ async function identify(
   parts: AuthParts,
   attempt: AuthContext,
   secret: string | undefined,
-): Promise<Principal | 'penalty' | undefined> {
+): Promise<Found | 'penalty'> {
   if (secret !== undefined) return checkPassword(parts, attempt.username, secret);
   return attempt.method === 'publickey' && isSigned(attempt) ? find(parts, attempt) : undefined;
 }
@@ -175,7 +184,7 @@ async function checkPassword(
   parts: AuthParts,
   name: string,
   secret: string,
-): Promise<Principal | 'penalty' | undefined> {
+): Promise<Found | 'penalty'> {
   const { accounts, address, penalties, source } = parts;
   const isUnder = (): boolean => penalties?.isUnder(source, name) === true;
   // What is refused anyway need not wait its turn.
@@ -219,10 +228,7 @@ function askForPassword(attempt: KeyboardAuthContext): Promise<unknown> {
   });
 }
 
-const find = (
-  { accounts, address }: AuthParts,
-  attempt: PublicKeyAuthContext,
-): Promise<Principal | undefined> =>
+const find = ({ accounts, address }: AuthParts, attempt: PublicKeyAuthContext): Promise<Found> =>
   accounts.findByKey(attempt.username, new Uint8Array(attempt.key.data), address);
 
 /** The key is what the request says it is, of a kind that we take. */

@@ -9,6 +9,7 @@ import type { Accounts, Ended, Principal, RefusalKind } from '../../flow/ports/a
 import { reusePackets } from '../ssh2-packets.ts';
 import { createAuthenticator, type Authenticator } from './auth.ts';
 import { createChannels, type Channels, type SessionParts } from './channels.ts';
+import { textOf } from './encode.ts';
 import { refusalOf } from './ended.ts';
 import { makeFolders } from './fixed-folders.ts';
 import type { Penalties } from './penalties.ts';
@@ -17,7 +18,7 @@ import { limitExchanges, watchKeys, type Rekeying } from './rekey.ts';
 import { watchPressure, type Pressure } from './pressure.ts';
 import type { SftpSession } from './session.ts';
 import type { SharedReader } from './shared-socket.ts';
-import { dropTooEarly, wholePacketBytes } from './ssh2-private.ts';
+import { dropTooEarly, sendDisconnect, wholePacketBytes } from './ssh2-private.ts';
 import { asFailure } from './status.ts';
 
 export interface ConnectionParts extends SessionParts {
@@ -103,11 +104,14 @@ export class LiveConnection {
     return this.#channels.sessions;
   }
 
-  /** Nothing that the client still sends counts any more. */
-  end(): void {
+  /** Nothing that the client still sends counts any more. `why` is shown by most clients as the connection's last words. */
+  end(why?: AppError): void {
     this.#leave();
     try {
-      this.#client.end();
+      const reason = this.#isLoggedIn ? 'byApplication' : 'noMoreAuthMethods';
+      if (why !== undefined && sendDisconnect(this.#client, reason, textOf(why))) {
+        this.#socket.end();
+      } else this.#client.end();
     } catch {
       // ssh2 throws when its socket ended first.
     }
@@ -134,7 +138,7 @@ export class LiveConnection {
     this.#refusal = refusalOf(ended);
     this.#parts.log.info({ account: this.#principal?.id, reason: ended.reason }, 'session ended');
     for (const session of this.sessions) session.revalidate();
-    setTimeout(() => this.end(), this.sessions.size > 0 ? farewellMs : 0).unref();
+    setTimeout(() => this.end(this.#refusal), this.sessions.size > 0 ? farewellMs : 0).unref();
   }
 
   /** An account's end is nobody's doing: whoever notices it first calls this. */
@@ -232,6 +236,7 @@ export class LiveConnection {
         return now.kind !== 'ended';
       },
       giveUp: () => this.end(),
+      turnAway: (expired) => this.end(refusalOf(expired)),
     });
   }
 

@@ -29,6 +29,10 @@ interface InnerProtocol {
     readonly _lenBytes?: unknown;
     _onPayload?: OnPayload;
   };
+  readonly _cipher?: {
+    readonly allocPacket?: unknown;
+    readonly encrypt?: unknown;
+  };
   _offer?: InnerOffer;
   /** What each new decipher gets for its own. */
   _onPayload?: OnPayload;
@@ -126,6 +130,43 @@ export function dropTooEarly(client: Connection, tooEarly: () => void): () => vo
     const decipher = protocol._decipher;
     if (decipher?._onPayload === watch) decipher._onPayload = given;
   };
+}
+
+const disconnect = 1;
+/** Reasons of RFC 4253 §11.1; libraries take the first for a normal end and tell nobody what stands beside it. */
+const disconnectReasons = { byApplication: 11, noMoreAuthMethods: 14 };
+export type DisconnectReason = keyof typeof disconnectReasons;
+
+/** What stands in front of a packet's payload: its length and that of its padding (RFC 4253 §6). */
+const payloadAt = 5;
+
+/**
+ * SSH_MSG_DISCONNECT with a sentence for the person (RFC 4253 §11.1), where ssh2's own has none. Nothing may be sent behind it.
+ * False, and nothing is sent, during a key exchange or when ssh2 is not as we know it.
+ */
+export function sendDisconnect(
+  client: Connection,
+  reason: DisconnectReason,
+  text: string,
+): boolean {
+  const protocol = protocolOf(client);
+  const cipher = protocol?._cipher as
+    { allocPacket(payloadBytes: number): Buffer; encrypt(packet: Buffer): void } | undefined;
+  if (protocol === undefined || !('_kexinit' in protocol)) return false;
+  if (protocol._kexinit !== undefined) return false;
+  if (typeof cipher?.allocPacket !== 'function' || typeof cipher.encrypt !== 'function') {
+    return false;
+  }
+  const said = Buffer.from(text);
+  const packet = cipher.allocPacket(1 + 4 + 4 + said.length + 4);
+  let at = packet.writeUInt8(disconnect, payloadAt);
+  at = packet.writeUInt32BE(disconnectReasons[reason], at);
+  at = packet.writeUInt32BE(said.length, at);
+  at += said.copy(packet, at);
+  // No language.
+  packet.writeUInt32BE(0, at);
+  cipher.encrypt(packet);
+  return true;
 }
 
 const tagBytes = 16;

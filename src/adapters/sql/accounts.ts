@@ -7,6 +7,7 @@ import { isInside } from '../../core/networks.ts';
 import type {
   Accounts,
   Ended,
+  Expired,
   LoginRefusal,
   Principal,
   ProjectView,
@@ -33,25 +34,31 @@ const lookAgainMs = 10_000;
 
 export function createAccounts(tools: AccountsTools): Accounts {
   const { members, clock } = tools;
-  const open = (member: Member | undefined, address: string): member is Member =>
-    closed(member, address, clock.now()) === undefined;
+  // An account that has expired still knows its owner, who is told so.
+  const knows = (member: Member | undefined, address: string): member is Member => {
+    const reason = closed(member, address, clock.now());
+    if (reason !== 'expired') return reason === undefined;
+    return member !== undefined && isFrom(member.sources, address);
+  };
+  const enter = (member: Member, openedBy: string): Promise<Principal> | Expired =>
+    expiryOf(member, clock.now()) ?? memberPrincipal(tools, member, openedBy);
 
   return {
     verifyPassword: async (name, password, address) => {
       const member = await members.find(name);
-      const hash = open(member, address) ? (member.passwordHash ?? undefined) : undefined;
+      const hash = knows(member, address) ? (member.passwordHash ?? undefined) : undefined;
       const matches = await tools.passwords.verify(hash, password);
       if (member === undefined || hash === undefined || !matches) return undefined;
-      return memberPrincipal(tools, member, openedByPassword(hash));
+      return enter(member, openedByPassword(hash));
     },
     findByKey: async (name, blob, address) => {
       const wanted = Buffer.from(blob).toString('base64');
       const member = await members.find(name);
       if (member === undefined) return findPartner(tools, name, wanted, address);
       const key = member.keys.find((one) => one.blob === wanted);
-      if (!open(member, address) || key === undefined) return undefined;
+      if (!knows(member, address) || key === undefined) return undefined;
       if (!isFrom(key.sources ?? [], address)) return undefined;
-      return memberPrincipal(tools, member, openedByKey(wanted));
+      return enter(member, openedByKey(wanted));
     },
     current: async (principal, address) => {
       if (principal.kind === 'partner') return currentPartner(tools, principal, address);
@@ -112,9 +119,14 @@ function closed(
 ): 'unknown-user' | 'disabled' | 'expired' | 'network' | undefined {
   if (member === undefined || member.state === 'removed') return 'unknown-user';
   if (member.state !== 'active') return 'disabled';
-  if (member.expiresAt !== null && member.expiresAt <= now) return 'expired';
+  if (expiryOf(member, now) !== undefined) return 'expired';
   return isFrom(member.sources, address) ? undefined : 'network';
 }
+
+const expiryOf = ({ expiresAt }: Member, now: number): Expired | undefined =>
+  expiresAt !== null && expiresAt <= now
+    ? { kind: 'ended', reason: 'expired', expiresAt }
+    : undefined;
 
 function versionOf({ dataVersion, clock }: AccountsTools): () => number {
   let version = 0;

@@ -34,13 +34,19 @@ export type Principal = {
     }
 );
 
+export interface Expired {
+  readonly kind: 'ended';
+  readonly reason: 'expired';
+  readonly expiresAt: number;
+}
+
 /** Why somebody who is logged in may not go on. */
 export type Ended = { readonly kind: 'ended' } & (
-  | { readonly reason: 'expired'; readonly expiresAt: number }
+  | Pick<Expired, 'reason' | 'expiresAt'>
   | { readonly reason: 'removed' | 'disabled' | 'network' | 'key' | 'password' }
 );
 
-/** Why a login was refused, for the audit alone: the client hears the same in each case. */
+/** Why a login was refused, for the audit alone: the client hears the same in each case, but for an account that has expired. */
 export type LoginRefusal =
   | 'unknown-user'
   | 'disabled'
@@ -68,10 +74,21 @@ export type RefusalKind =
 
 /** `address` is the client's, as the socket says it: an account or a key may be bound to networks. */
 export interface Accounts {
-  /** The principal, or undefined. An unknown user costs as much time as a wrong password. */
-  verifyPassword(name: string, password: string, address: string): Promise<Principal | undefined>;
-  /** Who may log in with this key: `blob` is the key in SSH wire form (RFC 4253 §6.6). Says nothing about a signature. */
-  findByKey(name: string, blob: Uint8Array, address: string): Promise<Principal | undefined>;
+  /** The principal, or undefined. An unknown user costs as much time as a wrong password. Expired: the password is right. */
+  verifyPassword(
+    name: string,
+    password: string,
+    address: string,
+  ): Promise<Principal | Expired | undefined>;
+  /**
+   * Who may log in with this key: `blob` is the key in SSH wire form (RFC 4253 §6.6). Says nothing about a signature.
+   * Expired: who has the key could log in until then.
+   */
+  findByKey(
+    name: string,
+    blob: Uint8Array,
+    address: string,
+  ): Promise<Principal | Expired | undefined>;
   /** As it is now, or why what opened the session would not open it again from there. */
   current(principal: Principal, address: string): Promise<Principal | Ended>;
   /** Grows whenever any process changed accounts or projects; cheap enough for every second. */
