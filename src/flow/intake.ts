@@ -72,7 +72,7 @@ export function createIntake(parts: IntakeParts): Intake {
           return unreachable(change);
       }
     },
-    hidden: (principal, folder) => parts.uploads.hidden(principal.id, folder),
+    hidden: (principal, folder, among) => parts.uploads.hidden(principal.id, folder, among),
     whenSettled: (place, work) =>
       place.area === 'direct' ? parts.gate.hold([place.path], work) : work(),
   };

@@ -323,6 +323,14 @@ void t.test('a look at the outgoing folder asks for what is hidden there alone',
     [...(await rig.intake.hidden(principal(who), folder))].map((path) => path.slice(-9)).sort();
   t.strictSame(await hidden('bob'), ['assed.txt', 'young.txt']);
   t.strictSame(await hidden('alice'), []);
+  const among = async (who: string, ...names: readonly string[]): Promise<number> => {
+    const paths = names.map((name) => `${folder}/${name}`);
+    return (await rig.intake.hidden(principal(who), folder, paths)).size;
+  };
+  t.equal(await among('bob', 'young.txt'), 1);
+  t.equal(await among('bob', 'gone.txt'), 0);
+  t.equal(await among('bob', 'gone.txt', 'passed.txt', 'young.txt'), 2);
+  t.equal(await among('alice', 'young.txt'), 0);
   await rig.settle();
   t.strictSame(await hidden('bob'), []);
 });

@@ -14,6 +14,7 @@ import type { ReceiptSigner } from './delivery-receipts.ts';
 import { createHandles, type Budgets } from './handles.ts';
 import type { ServerLimits } from './limits.ts';
 import { SftpSession } from './session.ts';
+import type { Shares } from './shares.ts';
 import { mayHold, onSubsystem } from './ssh2-private.ts';
 
 /** What a session needs of the server. */
@@ -26,6 +27,7 @@ export interface SessionParts {
   readonly limits: ServerLimits;
   readonly appends: Locks;
   readonly budgets: Budgets;
+  readonly shares: Shares;
   readonly startedMs: number;
   readonly signReceipt: ReceiptSigner;
   /** What the client calls itself in its greeting. */
@@ -69,6 +71,7 @@ export function createChannels(
   const serve = (channel: ServerChannel, { id }: Principal): void => {
     const session = new SftpSession(channel, contextOf(parts, owner, id), {
       software: parts.software,
+      share: parts.shares.of(id),
       cork,
       isFull: () => owner.isFull(),
       fail: () => {

@@ -11,6 +11,7 @@ import type { FileFacts, Storage } from '../../flow/ports/storage.ts';
 import type { ReceiptSigner } from './delivery-receipts.ts';
 import type { ShownAttributes } from './encode.ts';
 import type { Handles } from './handles.ts';
+import type { Share } from './shares.ts';
 
 export interface Context {
   readonly site: string;
@@ -35,6 +36,8 @@ export interface Context {
 export interface SessionConnection {
   /** What the client calls itself. */
   readonly software: string;
+  /** Of the user, in all sessions. */
+  readonly share: Share;
   /** Holds the socket back until the tick's end. */
   cork(): void;
   /** The client does not take what is sent: `goOn` is called when it did. */
@@ -59,7 +62,8 @@ const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 /** Slips and unchecked files of others must not exist for this principal. */
 async function isHidden(context: Context, place: RealPlace): Promise<boolean> {
   if (place.area !== 'outgoing' || place.fixed) return false;
-  const hidden = await context.intake.hidden(context.principal(), parentOf(place.path));
+  const folder = parentOf(place.path);
+  const hidden = await context.intake.hidden(context.principal(), folder, [place.path]);
   return hidden.has(place.path);
 }
 

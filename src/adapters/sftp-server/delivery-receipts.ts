@@ -9,12 +9,13 @@ import ssh2 from 'ssh2';
 import { deliveryReceiptName, statementText } from '../../core/delivery-receipt.ts';
 import { AppError } from '../../core/errors.ts';
 import { fingerprintOfBlob, sshsigBlob, sshsigInput } from '../../core/sshsig.ts';
-import { isReplicatorTemporary, lastName, type Place } from '../../core/tree.ts';
+import { isReplicatorTemporary, lastName, type Place, type RealPlace } from '../../core/tree.ts';
+import type { OpenFile } from '../../flow/ports/storage.ts';
 import { packetType, type Reader } from './codec.ts';
 import type { Context } from './context.ts';
 import { encode } from './encode.ts';
 import { asNumber, onDisk } from './requests-common.ts';
-import { hashOf } from './requests-extended.ts';
+import { hashBlock, inHashTurn } from './requests-extended.ts';
 import { openForReading } from './requests-files.ts';
 
 /** Signs for the purpose of receipts with the host key of this fingerprint; undefined when there is none that can. */
@@ -66,11 +67,8 @@ export async function deliveryReceipt(
   const isIts = place.kind === 'real' && place.viewer === 'partner' && place.area === 'incoming';
   if (!isIts || isReplicatorTemporary(lastName(place))) throw new AppError('READ_ONLY');
   const at = onDisk(place);
-  const file = await openForReading(context, at);
+  const file = await inHashTurn(context, () => openProven(context, at, sizeBytes, expected));
   try {
-    if ((await file.facts()).sizeBytes !== sizeBytes) throw new AppError('SOURCE_CHANGED');
-    const sha256 = await hashOf(context, file, sizeBytes);
-    if (!sha256.equals(expected)) throw new AppError('SOURCE_CHANGED');
     await file.sync();
     await context.storage.syncEntry(at.path);
   } finally {
@@ -88,4 +86,23 @@ export async function deliveryReceipt(
   const signature = context.signReceipt(fingerprint, Buffer.from(statement, 'utf8'));
   if (signature === undefined) throw new AppError('UNSUPPORTED');
   return encode(packetType.EXTENDED_REPLY, id, statement, signature);
+}
+
+/** The file, if it is of that size and has that hash. */
+async function openProven(
+  context: Context,
+  place: RealPlace,
+  sizeBytes: number,
+  expected: Buffer,
+): Promise<OpenFile> {
+  const file = await openForReading(context, place);
+  try {
+    const isOfSize = (await file.facts()).sizeBytes === sizeBytes;
+    const sha256 = isOfSize ? await hashBlock(context, file, 0, sizeBytes) : undefined;
+    if (sha256?.equals(expected) !== true) throw new AppError('SOURCE_CHANGED');
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }

@@ -64,9 +64,10 @@ export function dispatch(desk: Desk, packet: Packet): void {
 function onePath(desk: Desk, row: SftpRequest & { on: 'path' }, id: number, body: Reader): void {
   const { context, order } = desk;
   const path = body.string();
-  desk.begin(0);
+  const bytes = row.answerBytes?.(body) ?? 0;
+  desk.begin(bytes);
   order.inPathOrder(row.isLong === true, () =>
-    desk.answer(row.name, id, 0, async () => {
+    desk.answer(row.name, id, bytes, async () => {
       const place = placeOf(context, path);
       permitted(row, place, body);
       await order.settled(place.shown);
@@ -125,12 +126,12 @@ function onHandle(desk: Desk, row: SftpRequest & { on: 'handle' }, id: number, b
     permitted(row, handle.place, body);
     return row.run(desk.context, handle, body, id);
   };
+  const bytes = row.isParallel === true ? readCost(body) : (row.answerBytes?.(body) ?? 0);
   if (row.isParallel !== true) {
-    desk.begin(0);
-    handle.queue.task(() => desk.answer(row.name, id, 0, run));
+    desk.begin(bytes);
+    handle.queue.task(() => desk.answer(row.name, id, bytes, run));
     return;
   }
-  const bytes = readCost(body);
   const inTurn = desk.order.turn(handle);
   desk.begin(bytes);
   handle.queue.task(() => inTurn(run, (result) => desk.answer(row.name, id, bytes, result)), true);

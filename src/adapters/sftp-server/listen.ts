@@ -17,6 +17,7 @@ import { createBudgets } from './handles.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
 import { createRefusals } from './refusals.ts';
+import { createShares } from './shares.ts';
 import { shareReads, type SharedSocket } from './shared-socket.ts';
 import { createSsh, listenOn, offer, readHostKeys } from './ssh-layer.ts';
 import { asFailure } from './status.ts';
@@ -166,6 +167,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
       refusals,
       turns,
       budgets,
+      shares,
       onLogin: () => {
         door.trust(source);
         welcome(socket);
@@ -182,6 +184,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
   const savePenalties = (): Promise<void> =>
     penalties.save().catch((error: unknown) => void asFailure(error, log, 'penalties'));
   const budgets = createBudgets(limits.handlesPerUser);
+  const shares = createShares();
   const startedMs = clock.now();
   const checkTimes = (): void => {
     for (const connection of live.values()) connection?.checkTime(clock.now());

@@ -26,7 +26,11 @@ export async function* listPlace(
     const hidden =
       folder.area === 'outgoing'
         ? await whenSettled(context, folder, () =>
-            context.intake.hidden(context.principal(), folder.path),
+            context.intake.hidden(
+              context.principal(),
+              folder.path,
+              entries.map(({ name }) => `${folder.path}/${name}`),
+            ),
           )
         : undefined;
     const shown = entries.flatMap(({ name, facts: found }) => {

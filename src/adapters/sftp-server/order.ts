@@ -3,6 +3,7 @@
 // names a handle runs in the handle's own queue (handles.ts).
 
 import type { FileHandle, Handle, Handles } from './handles.ts';
+import type { Share } from './shares.ts';
 
 /** Runs a READ at once, and its answer when those before it are answered. */
 export type InTurn = (
@@ -22,13 +23,14 @@ export interface Order {
   pathsDone(): Promise<unknown>;
 }
 
-export function createOrder(handles: Handles): Order {
+export function createOrder(handles: Handles, share: Share): Order {
   const closing = new Set<FileHandle>();
   const turns = createTurns();
   let lastPath: Promise<unknown> = Promise.resolve();
   return {
     inPathOrder: (isLong, run) => {
-      const mine = lastPath.then(run);
+      // Hundreds may have waited for one that took long: they do not all run in the turn in which it ends.
+      const mine = lastPath.then(() => share.turn()).then(run);
       if (!isLong) lastPath = mine;
     },
     settled: async (path) => {

@@ -93,8 +93,8 @@ export async function homeDirectory(context: Context, reader: Reader, id: number
   return nameReply(id, loginFolder(principal));
 }
 
-/** More ids than this are not asked for by anybody; the answer stays below the largest packet. */
-const mostIdBytes = 4 * 4096;
+/** More ids than this are not asked for by anybody: listings show one. */
+const mostIdBytes = 4 * 256;
 
 /** OpenSSH's `ls -l`: one name for each id. The only one there is stands in every listing (encode.ts). */
 export async function usersGroupsById(
@@ -141,6 +141,15 @@ function readRange(reader: Reader): HashRange {
   return { offset, lengthBytes, blockBytes };
 }
 
+/** Of the answer, at most. */
+export function hashesBytes(reader: Reader): number {
+  const rest = reader.fork();
+  rest.string();
+  rest.uint64();
+  rest.uint64();
+  return rest.uint32() === 0 ? 0 : maximumDataBytes;
+}
+
 export async function checkFileName(
   context: Context,
   place: Place,
@@ -149,12 +158,15 @@ export async function checkFileName(
 ): Promise<Buffer> {
   const range = readRange(reader);
   const at = onDisk(place);
-  const file = await openForReading(context, at);
-  try {
-    return await hashReply(context, id, file, range);
-  } finally {
-    await file.close();
-  }
+  // Opened when its turn has come: hundreds may wait for it, and no descriptor with them.
+  return inHashTurn(context, async () => {
+    const file = await openForReading(context, at);
+    try {
+      return await hashReply(context, id, file, range);
+    } finally {
+      await file.close();
+    }
+  });
 }
 
 export async function checkFileHandle(
@@ -165,8 +177,13 @@ export async function checkFileHandle(
 ): Promise<Buffer> {
   const range = readRange(reader);
   if (handle.kind !== 'file' || !handle.canRead) throw new AppError('BAD_HANDLE');
-  return hashReply(context, id, handle.file, range);
+  const { file } = handle;
+  return inHashTurn(context, () => hashReply(context, id, file, range));
 }
+
+/** One at a time for each user: a hash of a large file keeps the only thread that all others share. */
+export const inHashTurn = <T>(context: Context, work: () => Promise<T>): Promise<T> =>
+  context.appends.hold(`hash of ${context.principal().id}`, work);
 
 async function hashReply(
   context: Context,
@@ -181,27 +198,19 @@ async function hashReply(
   const count = length === 0 ? 1 : Math.ceil(length / step);
   if (count * 32 > maximumDataBytes) throw new AppError('BAD_INPUT');
   const hashes: Buffer[] = [];
-  // One at a time for each user: a hash of a large file keeps the only thread that all others share.
-  await context.appends.hold(`hash of ${context.principal().id}`, async () => {
-    for (let block = 0; block < count; block += 1) {
-      const from = range.offset + block * step;
-      const to = Math.min(from + step, range.offset + length);
-      hashes.push(await hashBlock(context, file, from, to));
-    }
-  });
+  for (let block = 0; block < count; block += 1) {
+    const from = range.offset + block * step;
+    const to = Math.min(from + step, range.offset + length);
+    hashes.push(await hashBlock(context, file, from, to));
+  }
   const reply = encode(packetType.EXTENDED_REPLY, id, 'sha256');
   const packet = Buffer.concat([reply, ...hashes]);
   packet.writeUInt32BE(packet.length - 4, 0);
   return packet;
 }
 
-/** SHA-256 of the first bytes, in the same turn as every other hash for this user. */
-export const hashOf = (context: Context, file: OpenFile, lengthBytes: number): Promise<Buffer> =>
-  context.appends.hold(`hash of ${context.principal().id}`, () =>
-    hashBlock(context, file, 0, lengthBytes),
-  );
-
-async function hashBlock(
+/** SHA-256 of a part. */
+export async function hashBlock(
   context: Context,
   file: OpenFile,
   from: number,

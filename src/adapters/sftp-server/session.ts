@@ -20,9 +20,6 @@ import { createWindow, type Window } from './window.ts';
 /** Only where the window is ssh2's (takeInflow): it is 2 MB, and ssh2 takes what comes beyond it all the same. */
 const mostUnreadBytes = 4 << 20;
 
-/** After so many packets everybody else has a turn: what is answered at once, one after the other, would keep them all waiting. */
-const packetsOfTurn = 256;
-
 export class SftpSession {
   readonly #channel: ServerChannel;
   readonly #context: Context;
@@ -44,8 +41,8 @@ export class SftpSession {
   #isOver = false;
   #pending = 0;
   #pendingBytes = 0;
-  #packetsOfTurn = 0;
   #ending: Promise<void> | undefined;
+  readonly #inTurn = (): void => this.#pump();
 
   constructor(
     channel: ServerChannel,
@@ -57,7 +54,7 @@ export class SftpSession {
     this.#context = context;
     this.#connection = connection;
     this.#limits = limits;
-    this.#order = createOrder(context.handles);
+    this.#order = createOrder(context.handles, connection.share);
     this.#sender = createSender(
       channel,
       () => connection.cork(),
@@ -151,7 +148,7 @@ export class SftpSession {
 
   get #isBusy(): boolean {
     return (
-      this.#packetsOfTurn >= packetsOfTurn ||
+      this.#connection.share.isSpent ||
       this.#pending >= this.#limits.requests ||
       this.#pendingBytes >= this.#limits.bytes ||
       this.#sender.unsentBytes >= this.#limits.unsentBytes ||
@@ -171,6 +168,7 @@ export class SftpSession {
         }
         this.#accept(packet);
       }
+      if (this.#connection.share.isSpent) this.#connection.share.wait(this.#inTurn);
     } catch (error) {
       asFailure(error, this.#context.log, 'packet');
       this.#fail();
@@ -183,8 +181,7 @@ export class SftpSession {
 
   #accept(packet: Packet): void {
     this.#connection.touch();
-    this.#packetsOfTurn += 1;
-    if (this.#packetsOfTurn === packetsOfTurn) setImmediate(() => this.#rest());
+    this.#connection.share.spend();
     const isInit = packet.type === packetType.INIT;
     if (isInit === this.#hasBegun) throw new AppError('BAD_MESSAGE');
     if (isInit) {
@@ -199,11 +196,6 @@ export class SftpSession {
       return;
     }
     this.#window?.done(packet.wireBytes);
-  }
-
-  #rest(): void {
-    this.#packetsOfTurn = 0;
-    this.#pump();
   }
 
   #begin(bytes: number): void {

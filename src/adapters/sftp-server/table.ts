@@ -12,6 +12,9 @@ import * as extended from './requests-extended.ts';
 import * as files from './requests-files.ts';
 import * as paths from './requests-paths.ts';
 
+/** How large the answer may get, where it may get large: not many are worked on at once then. */
+type AnswerBytes = (rest: Reader) => number;
+
 export type SftpRequest = { readonly name: string } & (
   | {
       /** One path; runs after every path request before it, so that a client's order holds. */
@@ -19,6 +22,7 @@ export type SftpRequest = { readonly name: string } & (
       readonly right: Right | ((rest: Reader) => Right);
       /** Takes long and changes nothing: later requests do not wait for it. */
       readonly isLong?: true;
+      readonly answerBytes?: AnswerBytes;
       run(context: Context, place: Place, rest: Reader, id: number): Promise<Buffer>;
     }
   /** Two paths; what is permitted says core/tree's permitRename. */
@@ -30,6 +34,7 @@ export type SftpRequest = { readonly name: string } & (
       readonly right: Right | 'nothing';
       /** Reading: neighbours may run together. */
       readonly isParallel?: true;
+      readonly answerBytes?: AnswerBytes;
       run(context: Context, handle: Handle, rest: Reader, id: number): Promise<Buffer>;
     }
   | { readonly on: 'write' }
@@ -51,7 +56,13 @@ const byType = {
   SETSTAT: { name: 'SETSTAT', on: 'path', right: 'attributes', run: paths.setstat },
   FSETSTAT: { name: 'FSETSTAT', on: 'handle', right: 'attributes', run: files.fsetstat },
   OPENDIR: { name: 'OPENDIR', on: 'path', right: 'see', run: paths.opendir },
-  READDIR: { name: 'READDIR', on: 'handle', right: 'nothing', run: paths.readdir },
+  READDIR: {
+    name: 'READDIR',
+    on: 'handle',
+    right: 'nothing',
+    answerBytes: () => 1 << 16,
+    run: paths.readdir,
+  },
   REMOVE: { name: 'REMOVE', on: 'path', right: 'remove', run: paths.remove },
   MKDIR: { name: 'MKDIR', on: 'path', right: 'make', run: paths.mkdir },
   RMDIR: { name: 'RMDIR', on: 'path', right: 'remove', run: paths.rmdir },
@@ -91,12 +102,14 @@ const byName = {
     on: 'path',
     right: 'read',
     isLong: true,
+    answerBytes: extended.hashesBytes,
     run: extended.checkFileName,
   },
   'check-file-handle': {
     name: 'check-file-handle',
     on: 'handle',
     right: 'nothing',
+    answerBytes: extended.hashesBytes,
     run: extended.checkFileHandle,
   },
   [deliveryReceiptName]: {

@@ -37,7 +37,7 @@ export function uploadQueries(db: Kysely<Database>): Queries {
     abandoned: (before, limit) => partials(db, before, limit, false),
     retained: (before, after, limit) => retained(db, before, after, limit),
     uploading: () => withState(db, 'uploading'),
-    hidden: (memberId, folder) => hidden(db, memberId, folder),
+    hidden: (memberId, folder, among) => hidden(db, memberId, folder, among),
     intakes: () => intakes(db),
     outgoings: (site) => outgoings(db, site),
   };
@@ -274,21 +274,42 @@ const retained = async (
       .execute(),
   );
 
-/** Asked for each look at the outgoing folder, so it begins at the few jobs that are not through, whatever lies there. */
+/**
+ * Asked for each look at the outgoing folder, so it begins at the few jobs that are not through, whatever lies there; or at the
+ * few paths that are asked for, however many are not through.
+ */
 async function hidden(
   db: Kysely<Database>,
   memberId: string,
   folder: string,
+  among: readonly string[] | undefined,
 ): Promise<ReadonlySet<string>> {
-  const rows = await db
+  if (among?.length === 1) {
+    const [path = ''] = among;
+    return new Set((await isHidden(db, { memberId, path })).map((row) => row.path));
+  }
+  const all = notSeen(db, memberId);
+  const rows = await (
+    among === undefined
+      ? all.where('upload.path', '>', `${folder}/`).where('upload.path', '<', `${folder}0`)
+      : all.where('upload.path', 'in', among)
+  ).execute();
+  const inFolder = rows.filter(({ path }) => !path.slice(folder.length + 1).includes('/'));
+  return new Set(inFolder.map(({ path }) => path));
+}
+
+const isHidden = prepared<{ memberId: string; path: string }, { path: string }>((db, value) =>
+  notSeen(db, value('memberId')).where('upload.path', '=', value('path')),
+);
+
+const notSeen = (db: Kysely<Database>, memberId: string) =>
+  db
     .selectFrom('job')
     .innerJoin('upload', 'upload.id', 'job.uploadId')
     .select('upload.path')
     .where('job.state', 'in', notThrough)
     .where('upload.kind', '=', 'direct')
     .where('upload.memberId', '<>', memberId)
-    .where('upload.path', '>', `${folder}/`)
-    .where('upload.path', '<', `${folder}0`)
     .where('upload.rawRemovedAt', 'is', null)
     .where((where) =>
       where.not(
@@ -305,11 +326,7 @@ async function hidden(
         ),
       ),
     )
-    .distinct()
-    .execute();
-  const inFolder = rows.filter(({ path }) => !path.slice(folder.length + 1).includes('/'));
-  return new Set(inFolder.map(({ path }) => path));
-}
+    .distinct();
 
 /** Nobody has said yet that others may see the file, or somebody has said that they may not. */
 const notThrough = uploadStates.filter(

@@ -60,9 +60,13 @@ export interface Intake {
   ): Promise<void>;
   /**
    * Paths (relative to data/home) directly in `folder` that must not exist for this principal: slips, files of the
-   * outgoing folder that were not looked at yet and are not the principal's own.
+   * outgoing folder that were not looked at yet and are not the principal's own. `among`: only of these.
    */
-  hidden(principal: Principal, folder: string): Promise<ReadonlySet<string>>;
+  hidden(
+    principal: Principal,
+    folder: string,
+    among?: readonly string[],
+  ): Promise<ReadonlySet<string>>;
   /**
    * Runs `work` while nobody opens, renames or removes this file, or moves a folder that it is in: it is all there with its
    * row, or not at all. Not inside `open` or `change`, which hold the path already.

@@ -111,8 +111,8 @@ export interface UploadStore {
   ): Promise<readonly Upload[]>;
   /** Still `uploading` though no server ran: what a crash left. */
   uploading(): Promise<readonly Upload[]>;
-  /** Paths directly in `folder` of direct uploads that did not pass yet and are not this member's. */
-  hidden(memberId: string, folder: string): Promise<ReadonlySet<string>>;
+  /** Paths directly in `folder` of direct uploads that did not pass yet and are not this member's. `among`: only of these. */
+  hidden(memberId: string, folder: string, among?: readonly string[]): Promise<ReadonlySet<string>>;
   /**
    * A file of an outgoing folder that nobody uploaded by SFTP (put there by hand) becomes a candidate. Known and
    * unchanged files stay as they are. True when it made one.
