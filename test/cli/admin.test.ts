@@ -117,6 +117,19 @@ await t.test('a user is taken out of one project, and never out of the last', as
   t.same(await readdir(join(home, 'data/home/ji_heart/alice/gpg')), ['left.dcm'], 'as it was');
 });
 
+await t.test('what was changed is told as it stands now', async (t) => {
+  const user = (...limits: string[]): Promise<Ended> =>
+    clubhouse(['user', 'set', 'alice', ...limits]);
+  const bound = await user('--from', '192.0.2.0/24', '--quota', '5GB', '--expires', '2999-12-31');
+  t.match(bound.out, /expires 2999-12-31; logs in from 192\.0\.2\.0\/24; quota 5 GB\.\n$/);
+  const free = await user('--from', 'any', '--quota', 'none', '--expires', 'never');
+  t.match(free.out, /^Changed user alice: expires never; logs in from any network; no quota\.\n$/);
+  const project = (...args: string[]): Promise<Ended> =>
+    clubhouse(['project', 'set', 'brain', ...args]);
+  t.match((await project('--quota', '500GB')).out, /\nquota 500 GB for all of its folders; /);
+  t.match((await project('--quota', 'none')).out, /\nno quota for all of its folders; /);
+});
+
 await t.test('one of several accepted keys is taken back', async (t) => {
   const file = join(home, 'theirs.pub');
   const accepted = async (): Promise<string[]> => {

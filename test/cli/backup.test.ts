@@ -360,7 +360,7 @@ void t.test(
     const backUp = (to: string) => here(['backup', to, '--encrypt-to', key, '--home', home]);
     const refused = await backUp(join(disk, 'clubhouse'));
     t.match(refused, { code: 1, err: /cannot be made: the one above it is not there/ });
-    t.match(refused.err, /is the disk mounted\?/);
+    t.match(refused.err, /is the disk mounted, and may this account write there\?/);
     t.notOk(await isThere(disk), 'nothing was made');
     await mkdir(disk);
     t.match(await backUp(join(disk, 'clubhouse')), { code: 0 });

@@ -188,5 +188,15 @@ void t.test('doctor', async (t) => {
       await mend();
     });
   }
+  await t.test('an older program leaves the database of a newer one alone', async (t) => {
+    const database = new Sqlite(join(home, 'data/state/clubhouse.db'));
+    const version = Number(database.pragma('user_version', { simple: true }));
+    database.pragma(`user_version = ${version + 1}`);
+    const told = await here(['status', '--home', home]);
+    t.match(told, { code: 1, err: /clubhouse\.db is of a newer version of Clubhouse; install/ });
+    t.equal(database.pragma('user_version', { simple: true }), version + 1);
+    database.pragma(`user_version = ${version}`);
+    database.close();
+  });
   t.ok(await sound(), 'and is content again');
 });

@@ -69,7 +69,7 @@ async function ensureFolder(folder: string): Promise<void> {
   await mkdir(folder, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'EEXIST') return;
     const why = cause.code === 'ENOENT' ? 'the one above it is not there either' : cause.code;
-    const detail = `the folder ${folder} cannot be made: ${why}; is the disk mounted?`;
+    const detail = `the folder ${folder} cannot be made: ${why}; is the disk mounted, and may this account write there?`;
     throw new AppError('STORAGE_FAILED', { cause, detail });
   });
 }

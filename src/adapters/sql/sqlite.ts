@@ -114,7 +114,14 @@ async function bringUpToDate(
   sqlite: BetterSqlite3.Database,
 ): Promise<void> {
   const newest = Object.keys(await migrations.getMigrations()).length;
-  if (sqlite.pragma('user_version', { simple: true }) === newest) return;
+  const found = Number(sqlite.pragma('user_version', { simple: true }));
+  if (found === newest) return;
+  if (found > newest) {
+    await db.destroy();
+    throw new AppError('CONFLICT', {
+      detail: 'data/state/clubhouse.db is of a newer version of Clubhouse; install that one again',
+    });
+  }
   const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
   if (error !== undefined) {
     await db.destroy();

@@ -59,6 +59,15 @@ function settingsIn(args: {
   return Object.keys(settings).length === 0 ? {} : { settings };
 }
 
+function tellSettings({ settings, legalHold }: Project): void {
+  const { quotaBytes, directDicom } = settings;
+  const room = quotaBytes === null ? 'no quota' : `quota ${sizeText(quotaBytes)}`;
+  print(
+    `${room} for all of its folders; DICOM put into the shared folder as it is: ${directDicom}`,
+  );
+  if (legalHold !== null) print(holdText(legalHold));
+}
+
 export const projectCommand: Noun = {
   builder: (y) =>
     y
@@ -114,12 +123,7 @@ export const projectCommand: Noun = {
           const project = await app.projects.show(args.name);
           if (args.json) return printJson(toJson(project));
           print(`${say(project)}; ${project.state}; made ${iso(project.createdAt)}`);
-          const { quotaBytes } = project.settings;
-          if (quotaBytes !== null) print(`quota ${sizeText(quotaBytes)} for all of its folders`);
-          if (project.legalHold !== null) print(holdText(project.legalHold));
-          return print(
-            `DICOM put into the shared folder as it is: ${project.settings.directDicom}`,
-          );
+          return tellSettings(project);
         }),
       )
       .command(
@@ -159,6 +163,7 @@ export const projectCommand: Noun = {
           const change = { ...(profile === undefined ? {} : { profile }), ...wanted };
           const project = await app.projects.set(args.name, change);
           print(`Changed ${say(project)}.`);
+          tellSettings(project);
         }),
       )
       .command(

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import type { MemberLimits, MemberView } from '../../app.ts';
 import { sizeText } from '../../core/sizes.ts';
 import { manyOf, onApp, readDate, readNetworks, readSize, type Globals } from '../context.ts';
-import { print, UsageError } from '../output.ts';
+import { print, shortTime, UsageError } from '../output.ts';
 
 export const nameOption = {
   type: 'string',
@@ -48,9 +48,21 @@ export function limitsIn(args: {
 export function tellLimits(member: MemberView): void {
   if (member.sources.length > 0) print(`logs in from ${member.sources.join(' ')} alone`);
   if (member.quotaBytes !== null) print(`quota ${sizeText(member.quotaBytes)}`);
-  if (member.expiresAt !== null && member.expiresAt <= Date.now()) {
+  tellExpiry(member);
+}
+
+function tellExpiry({ expiresAt }: MemberView): void {
+  if (expiresAt !== null && expiresAt <= Date.now()) {
     print('It has expired; user set --expires lets it in again.');
   }
+}
+
+/** All of them: what was taken back shows too. */
+function limitsText({ expiresAt, sources, quotaBytes }: MemberView): string {
+  const until = expiresAt === null ? 'never' : shortTime(expiresAt).slice(0, 10);
+  const from = sources.length === 0 ? 'any network' : sources.join(' ');
+  const room = quotaBytes === null ? 'no quota' : `quota ${sizeText(quotaBytes)}`;
+  return `expires ${until}; logs in from ${from}; ${room}`;
 }
 
 function tellLeft({ name, projects }: MemberView, left: readonly string[]): void {
@@ -86,8 +98,10 @@ export const addUserSet = (y: Argv<Globals>): Argv<Globals> =>
       }
       const { member, left } = await app.members.set(args.name, { ...limits, leaves });
       if (left.length > 0) tellLeft(member, left);
-      else if (isLimited) print(`Changed user ${member.name}.`);
-      else print(`User ${member.name} is not in ${leaves.join(', ')}; nothing changed.`);
-      tellLimits(member);
+      else if (!isLimited) {
+        print(`User ${member.name} is not in ${leaves.join(', ')}; nothing changed.`);
+      }
+      if (isLimited) print(`Changed user ${member.name}: ${limitsText(member)}.`);
+      tellExpiry(member);
     }),
   );
