@@ -55,10 +55,17 @@ const changeable: ReadonlySet<UploadState> = new Set<UploadState>([
 export const isBeforeClaim = (upload: Upload): boolean =>
   upload.claim === undefined && upload.states.every((state) => changeable.has(state));
 
-/** What to believe of a file that came by another way than written under our eyes: all, unless it has holes on disk. */
-export const presumed = (facts: FileFacts): Coverage =>
-  facts.sizeBytes > 0 && (facts.allottedBytes === 0 || facts.allottedBytes >= facts.sizeBytes)
-    ? [[0, facts.sizeBytes]]
+/** Some file systems keep so much of a small file beside its name, where no block counts. */
+const mostInlineBytes = 4096;
+
+/**
+ * What to believe of a file that came by another way than written under our eyes: all, unless it has holes on disk. One that is
+ * all hole costs its owner nothing, and whoever reads it years.
+ */
+export const presumed = ({ sizeBytes, allottedBytes }: FileFacts): Coverage =>
+  sizeBytes > 0 &&
+  (allottedBytes >= sizeBytes || (allottedBytes === 0 && sizeBytes <= mostInlineBytes))
+    ? [[0, sizeBytes]]
     : [];
 
 export function newUpload(

@@ -2,7 +2,7 @@
 // what must come of them; then what must not be disturbed by what.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -561,6 +561,23 @@ void t.test('a file of the shared folder is seen with its row or not at all', as
   );
   await look;
   t.equal(seen, 'hidden');
+});
+
+void t.test('a file that is all hole is not read, however it came', async (t) => {
+  const rig = await makeRig();
+  t.teardown(() => rig.close());
+  const own = join(rig.folder, 'home/ji_brain/alice');
+  mkdirSync(join(own, 'gpg'), { recursive: true });
+  for (const name of ['moved.dcm', 'gpg/found.dcm']) {
+    writeFileSync(join(own, name), '');
+    truncateSync(join(own, name), 2 ** 40);
+  }
+  await rename(rig, '/moved.dcm', 'moved.dcm');
+  await rig.restart();
+  await rig.settle();
+  t.match(await rig.states(), { 'moved.dcm': 'partial gap', 'found.dcm': /^partial/ });
+  t.strictSame(await rig.storage.listSpool('claims'), []);
+  t.equal(statSync(join(own, 'gpg/moved.dcm')).blocks, 0, 'nothing was written');
 });
 
 void t.test(
