@@ -15,6 +15,7 @@ import type { Penalty, PenaltyStore } from '../../src/flow/ports/penalties.ts';
 import { missing, run } from '../support/programs.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
 import { fakeAccounts, fakeLog, makeUsers, startServer } from '../support/sftp-server.ts';
+import { attacker, servesOthers } from '../support/ssh-messages.ts';
 
 const server = await startServer({ rekeyBytes: 4 << 20, refusalMs: 20 });
 t.teardown(() => server.close());
@@ -123,22 +124,28 @@ for (const [what, more] of switches) {
     const target = more[0] === '-s' ? ['-s', 'alice@127.0.0.1', 'netconf'] : undefined;
     const done = await run(
       'ssh',
-      ['-p', port, ...options, ...(target ?? [...flags, 'alice@127.0.0.1', ...command])],
+      [
+        '-b',
+        attacker,
+        '-p',
+        port,
+        ...options,
+        ...(target ?? [...flags, 'alice@127.0.0.1', ...command]),
+      ],
       { cwd: work, env: { CH_PROBE: '1', DISPLAY: '127.0.0.1:99' }, timeoutMs: 20_000 },
     );
     t.not(done.code, 0, done.stderr);
     t.not(done.code, -1, 'it does not hang');
     t.notMatch(done.stdout.toString(), /uid=|root|CH_/);
     t.equal(readdirSync(work).length, before);
-    const bob = await connect(server, 'bob');
-    t.equal(await bob.put('/home/ji_brain/bob/gpg/after.dcm', 'fine'), 'OK');
-    bob.end();
+    await servesOthers(t, server);
   });
 }
 
 void t.test('a local forwarding leads nowhere', { skip: needsSftp }, async (t) => {
   const client = await connectSsh({
     port: server.port,
+    localAddress: attacker,
     username: 'alice',
     privateKey: keyOf('alice'),
   });
@@ -147,6 +154,7 @@ void t.test('a local forwarding leads nowhere', { skip: needsSftp }, async (t) =
   });
   t.match(refused, /open failure/);
   client.end();
+  await servesOthers(t, server);
 });
 
 function keyOf(name: string): string {

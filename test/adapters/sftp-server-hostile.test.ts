@@ -1,16 +1,17 @@
 // Clients that speak SSH well enough to log in, or not even that, and then try to stop the server for everybody else. Each
-// attack is followed by an ordinary login and upload of somebody else.
+// attack comes from an address of its own, and is followed by an ordinary login and upload of somebody else.
 
 import { createConnection, createServer, type AddressInfo } from 'node:net';
 import type ssh2 from 'ssh2';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { createDoor, sourceOf } from '../../src/adapters/sftp-server/door.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { createPenalties } from '../../src/adapters/sftp-server/penalties.ts';
 import { watchPressure } from '../../src/adapters/sftp-server/pressure.ts';
-import { connect, connectSsh, openSftp, until, type RawClient } from '../support/sftp-client.ts';
+import { connectSsh, openSftp, until, type RawClient } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
+import { attacker, servesOthers } from '../support/ssh-messages.ts';
 
 const server = await startServer({ channels: 3, refusalMs: 150, handlesPerUser: 20 });
 t.teardown(() => server.close());
@@ -33,7 +34,8 @@ interface Inside {
 const inside = (client: ssh2.Client): Inside => client as unknown as Inside;
 
 const login = async (name = 'alice'): Promise<ssh2.Client> => {
-  const client = await connectSsh({ port, username: name, privateKey: keyOf(name) });
+  const from = { localAddress: attacker, port, username: name };
+  const client = await connectSsh({ ...from, privateKey: keyOf(name) });
   client.on('error', () => undefined);
   client.setMaxListeners(0);
   return client;
@@ -46,12 +48,6 @@ function withChannel(client: ssh2.Client, window: number, packetBytes: number): 
   protocol.session = (channel) => session(channel, window, packetBytes);
 }
 
-async function worksForOthers(t: Test): Promise<void> {
-  const bob = await connect(server, 'bob');
-  t.equal(await bob.put('/home/ji_brain/bob/gpg/after.dcm', 'fine'), 'OK');
-  bob.end();
-}
-
 void t.test('a client that takes packets of no bytes does not stop the server', async (t) => {
   for (const bytes of [0, 1]) {
     const client = await login();
@@ -59,7 +55,7 @@ void t.test('a client that takes packets of no bytes does not stop the server', 
     openSftp(client).catch(() => undefined);
     await new Promise<void>((resolve) => client.once('close', () => resolve()));
   }
-  await worksForOthers(t);
+  await servesOthers(t, server);
 });
 
 void t.test('closing a channel twice does not make room for two more', async (t) => {
@@ -80,7 +76,7 @@ void t.test('closing a channel twice does not make room for two more', async (t)
   for (let count = 0; count < 8; count += 1) opened += await open();
   t.equal(opened, 3);
   client.destroy();
-  await worksForOthers(t);
+  await servesOthers(t, server);
 });
 
 /** Sends until the server stops taking: true when it did before `most` bytes. */
@@ -143,7 +139,7 @@ void t.test('the widest window does not make the server read ahead of the client
   await until(() => false, 600);
   t.ok(process.memoryUsage().rss - before < 150e6, 'not the 1.6 GB that were asked for');
   client.destroy();
-  await worksForOthers(t);
+  await servesOthers(t, server);
 });
 
 void t.test('data beyond the window ends the connection', async (t) => {
@@ -162,12 +158,12 @@ void t.test('data beyond the window ends the connection', async (t) => {
   };
   t.ok(await isStopped(client, 60e6, send));
   client.destroy();
-  await worksForOthers(t);
+  await servesOthers(t, server);
 });
 
 void t.test('a user has so many handles in all sessions together', async (t) => {
   const sessions: RawClient[] = [];
-  for (let count = 0; count < 3; count += 1) sessions.push(await connect(server, 'alice'));
+  for (let count = 0; count < 3; count += 1) sessions.push(await openSftp(await login()));
   const openUp = async (client: RawClient): Promise<number> => {
     for (let count = 0; ; count += 1) {
       try {
@@ -183,22 +179,27 @@ void t.test('a user has so many handles in all sessions together', async (t) => 
   sessions[0]?.cut();
   t.ok(await until(async () => (await openUp(sessions[1] as RawClient)) > 0), 'given back');
   for (const client of sessions) client.cut();
-  await worksForOthers(t);
+  await servesOthers(t, server);
 });
 
 void t.test('a wrong password, a wrong name and a penalty take the same time', async (t) => {
   const took = async (username: string, password: string): Promise<number> => {
     const from = performance.now();
-    await t.rejects(connectSsh({ port, username, password }));
+    await t.rejects(connectSsh({ localAddress: attacker, port, username, password }));
     return performance.now() - from;
   };
   const names = ['alice', 'nobody', 'alice', 'alice', 'alice', 'alice'];
   for (const name of names) t.ok((await took(name, 'wrong')) >= 150, name);
-  await t.rejects(connectSsh({ port, username: 'alice', password: 'secret of alice' }));
+  const right = { port, username: 'alice', password: 'secret of alice' };
+  await t.rejects(connectSsh({ ...right, localAddress: attacker }));
   t.equal(accounts.logins.filter(({ name }) => name === 'alice').at(-1)?.accepted, false);
   const client = await login();
   t.pass('a key still opens');
   client.end();
+  const elsewhere = await connectSsh(right);
+  t.pass('and so does the password from anywhere else');
+  elsewhere.end();
+  await servesOthers(t, server);
 });
 
 void t.test('penalties are for one source and user, grow, and end', async (t) => {
@@ -278,5 +279,6 @@ void t.test('sixty simultaneous logins from one source all come in', async (t) =
     Array.from({ length: 60 }, (_, index) => login(index % 2 === 0 ? 'alice' : 'bob')),
   );
   t.equal(all.filter(({ status }) => status === 'fulfilled').length, 60);
+  await servesOthers(t, server);
   for (const one of all) if (one.status === 'fulfilled') one.value.destroy();
 });

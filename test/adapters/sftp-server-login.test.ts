@@ -8,6 +8,7 @@ import { isSigned } from '../../src/adapters/sftp-server/auth.ts';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
 import { makeKey, startServer, type TestKey } from '../support/sftp-server.ts';
+import { bareSocket, servesOthers } from '../support/ssh-messages.ts';
 
 const server = await startServer({ channels: 3, connectionsPerUser: 4 });
 t.teardown(() => server.close());
@@ -283,19 +284,17 @@ void t.test(
   'strangers leave after the grace time, and garbage ends its own connection',
   async (t) => {
     const strict = await startServer({ loginGraceMs: 1500 });
-    const closed = (bytes: string | Buffer): Promise<boolean> =>
-      new Promise((resolve) => {
-        const socket = createConnection({ host: '127.0.0.1', port: strict.port }, () =>
-          socket.write(bytes),
-        );
-        socket.on('error', () => undefined);
-        socket.on('data', () => undefined);
-        socket.on('close', () => resolve(true));
-      });
-    t.ok(await closed(''), 'silence');
-    t.ok(await closed('SSH-2.0-x\r\n'), 'only a greeting');
-    t.ok(await closed('GET / HTTP/1.0\r\n\r\n'));
-    t.ok(await closed(Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(64, 0xff)])));
+    const sockets = [
+      bareSocket(strict.port),
+      bareSocket(strict.port, 'SSH-2.0-x\r\n'),
+      bareSocket(strict.port, 'GET / HTTP/1.0\r\n\r\n'),
+      bareSocket(
+        strict.port,
+        Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(64, 0xff)]),
+      ),
+    ];
+    t.ok(await until(() => sockets.every(({ destroyed }) => destroyed)), 'silence, and garbage');
+    await servesOthers(t, strict);
     const alice = await connect(strict, 'alice');
     await new Promise((resolve) => setTimeout(resolve, 1800));
     t.same(await alice.list('.'), ['gpg', 'receipts'], 'who is in stays in');

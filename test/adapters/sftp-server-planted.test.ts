@@ -19,6 +19,7 @@ import t from 'tap';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { connect, until, type RawClient } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
+import { servesOthers } from '../support/ssh-messages.ts';
 
 const server = await startServer();
 t.teardown(() => server.close());
@@ -183,6 +184,7 @@ for (const kind of kinds) {
       kind.isHardLink === true,
     );
     client.end();
+    await servesOthers(t, server);
   });
 }
 
@@ -256,6 +258,7 @@ void t.test('a folder that is swapped for a link while it is used leads nowhere'
   );
   t.same(picture(), before);
   client.end();
+  await servesOthers(t, server);
   t.ok(await until(() => child.exitCode !== null));
 });
 

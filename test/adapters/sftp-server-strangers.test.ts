@@ -6,9 +6,9 @@ import type { Socket } from 'node:net';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { until } from '../support/sftp-client.ts';
-import { startServer } from '../support/sftp-server.ts';
+import { startServer, type TestServer } from '../support/sftp-server.ts';
 import {
   bareSocket,
   expectLogin,
@@ -32,24 +32,6 @@ t.setTimeout(180_000);
 const allGone = (sockets: readonly Socket[]): Promise<boolean> =>
   until(() => sockets.every(({ destroyed }) => destroyed), graceMs + 8_000);
 const some = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
-
-void t.test('three hundred connections that say nothing', async (t) => {
-  const sockets = some(300, () => bareSocket(port));
-  t.ok(await until(() => sockets.filter(({ destroyed }) => !destroyed).length <= 100));
-  await servesOthers(t, server);
-  t.ok(await allGone(sockets), 'they have to go');
-});
-
-void t.test('greetings that come a byte at a time', async (t) => {
-  const sockets = some(80, () => bareSocket(port, 'SSH-2.0-'));
-  const drip = setInterval(() => {
-    for (const socket of sockets) if (!socket.destroyed) socket.write('x');
-  }, 20);
-  await until(() => false, 300);
-  await servesOthers(t, server);
-  t.ok(await allGone(sockets), 'the time for logging in counts from the first byte');
-  clearInterval(drip);
-});
 
 /** A packet in the clear (RFC 4253 §6). */
 function clear(payload: Buffer): Buffer {
@@ -135,18 +117,51 @@ const tooEarly: Readonly<Record<string, readonly (number | Buffer)[]>> = {
   'that a login was right': [52],
 };
 
-void t.test('who is not logged in gets nothing of the protocol behind', async (t) => {
-  const all = [];
-  for (const [what, fields] of Object.entries(tooEarly)) {
-    const { client, isIn } = await stranger(port);
-    client.on('error', () => undefined);
-    for (let count = 0; count < 20; count += 1) say(client, ...fields);
-    all.push({ what, client, isIn });
-  }
-  await servesOthers(t, server);
-  t.ok(await allGone(all.map(({ client }) => socketOf(client))), 'they have to go');
-  for (const { what, isIn } of all) t.notOk(isIn(), what);
-  t.notOk(existsSync(join(server.home, 'ji_brain/alice')), 'and nothing was made for them');
+/** Each waits until the time for logging in is over, so they wait together, each with a server of its own. */
+void t.test('who has to go in the end', { jobs: 3 }, async (t) => {
+  const own = async (t: Test): Promise<{ server: TestServer; port: number }> => {
+    const one = await startServer({ loginGraceMs: graceMs, refusalMs: 20 });
+    t.teardown(() => one.close());
+    return { server: one, port: one.port };
+  };
+  void t.test('three hundred connections that say nothing', { buffered: true }, async (t) => {
+    const { server, port } = await own(t);
+    const sockets = some(300, () => bareSocket(port));
+    t.ok(await until(() => sockets.filter(({ destroyed }) => !destroyed).length <= 100));
+    await servesOthers(t, server);
+    t.ok(await allGone(sockets), 'they have to go');
+  });
+
+  void t.test('greetings that come a byte at a time', { buffered: true }, async (t) => {
+    const { server, port } = await own(t);
+    const sockets = some(80, () => bareSocket(port, 'SSH-2.0-'));
+    const drip = setInterval(() => {
+      for (const socket of sockets) if (!socket.destroyed) socket.write('x');
+    }, 20);
+    await until(() => false, 300);
+    await servesOthers(t, server);
+    t.ok(await allGone(sockets), 'the time for logging in counts from the first byte');
+    clearInterval(drip);
+  });
+
+  void t.test(
+    'who is not logged in gets nothing of the protocol behind',
+    { buffered: true },
+    async (t) => {
+      const { server, port } = await own(t);
+      const all = [];
+      for (const [what, fields] of Object.entries(tooEarly)) {
+        const { client, isIn } = await stranger(port);
+        client.on('error', () => undefined);
+        for (let count = 0; count < 20; count += 1) say(client, ...fields);
+        all.push({ what, client, isIn });
+      }
+      await servesOthers(t, server);
+      t.ok(await allGone(all.map(({ client }) => socketOf(client))), 'they have to go');
+      for (const { what, isIn } of all) t.notOk(isIn(), what);
+      t.notOk(existsSync(join(server.home, 'ji_brain/alice')), 'and nothing was made for them');
+    },
+  );
 });
 
 /** Beside those: answers that nobody asked for, numbers that nobody uses, a message that is cut. */

@@ -48,12 +48,27 @@ async function people(site: Site, names: readonly string[]): Promise<Person[]> {
   );
 }
 
-/** Sends slowly, and gives what became of it when it ended. */
+/** Sends slowly, and gives what became of it when it ended. It looks at answers when so many requests are on their way. */
 function slowly(site: Site, person: Person, file: string): { done: Promise<string> } {
   const child = spawn(
     'sftp',
     [
-      ...['-q', '-b', '-', '-l', '8000', '-P', String(site.port), '-i', person.key, ...unsure],
+      ...[
+        '-q',
+        '-b',
+        '-',
+        '-l',
+        '8000',
+        '-B',
+        '32768',
+        '-R',
+        '8',
+        '-P',
+        String(site.port),
+        '-i',
+        person.key,
+        ...unsure,
+      ],
       `${person.name}@127.0.0.1`,
     ],
     { cwd: person.folder, env: { ...process.env, PATH: searchPath } },
@@ -106,12 +121,14 @@ void t.test('limits of accounts', { skip, timeout }, async (t) => {
   await t.test('the quota is told in words, while writing and at OPEN', async (t) => {
     const full = await alice.sftp(site, ['put three gpg/three']);
     t.not(full.code, 0);
+    t.match(full.stderr, /clubhouse: No more room here: .*\(quota of 2 MB reached\)/);
     const kept = (await stat(home('alice/gpg/three'))).size;
     t.ok(kept > MB && kept <= 2 * MB, `${kept} bytes are kept`);
     await alice.does(site, ['rm gpg/three', 'put one gpg/one']);
     await site.run(['user', 'set', 'alice', '--quota', '1MB']);
     const refused = await alice.sftp(site, ['put one gpg/two']);
     t.not(refused.code, 0);
+    t.match(refused.stderr, /clubhouse: No more room here: .*\(quota of 1 MB reached\)/);
     await t.rejects(stat(home('alice/gpg/two')));
     await site.run(['user', 'set', 'alice', '--quota', 'none']);
     await site.run(['project', 'set', 'brain', '--quota', '1MB']);
@@ -237,7 +254,9 @@ void t.test('a full disk', { skip, timeout }, async (t) => {
   await bob.file('small', 'fine');
 
   await t.test('uploads stop before it is, and everything else goes on', async (t) => {
-    t.not((await alice.sftp(site, ['put large gpg/large'])).code, 0);
+    const stopped = await alice.sftp(site, ['put large gpg/large']);
+    t.not(stopped.code, 0);
+    t.match(stopped.stderr, /clubhouse: The server keeps its last free space .*; what was sent/);
     t.ok((await stat(path)).size > 5 * MB, 'the partial is kept');
     t.match(await site.log(), /uploads are refused: too little space/);
     await alice.does(site, ['ls -l gpg', 'rm gpg/large']);
@@ -253,7 +272,9 @@ void t.test('a full disk', { skip, timeout }, async (t) => {
     );
     const filler = join(disk.folder, 'filler');
     await run('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64K']);
-    t.notMatch(await upload.done, /^0 /);
+    const told = await upload.done;
+    t.notMatch(told, /^0 /);
+    t.match(told, /clubhouse: The (disk of the server is full|server keeps its last free space)/);
     t.ok((await stat(path)).size > 0, 'the partial is kept');
     await rm(filler);
     await until('the server to go on', async () =>

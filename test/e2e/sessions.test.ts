@@ -12,7 +12,7 @@ import { runCommandsHere, Site } from '../support/site.ts';
 
 t.setTimeout(180_000);
 runCommandsHere();
-const site = await Site.make('PUHSC', 'workers: 1');
+const site = await Site.make('PUHSC', 'workers: 1\nintake: { settle: 300ms }');
 t.teardown(() => site.remove());
 await site.run(['project', 'add', 'brain', '--partner', 'UMHS']);
 await site.run(['project', 'add', 'heart']);
@@ -114,26 +114,44 @@ const cases: readonly Case[] = [
   },
 ];
 
-/** Opens an upload, lets `take` take something back, and looks at what the client and the disk have of it. */
-async function upTo(
-  t: Test,
+interface Told {
+  readonly begun: string;
+  /** Answers to what was asked after that, by request. */
+  readonly answers: Readonly<Record<string, string>>;
+  readonly kept: string;
+  readonly isSecondThere: boolean;
+}
+
+/** Opens an upload, lets `take` take something back, and gives what the client and the disk have of it. */
+async function uploadUntil(
   client: RawClient,
   [path, file]: readonly [string, string],
   { says, take }: { readonly says: RegExp; readonly take: () => Promise<unknown> },
-): Promise<void> {
+): Promise<Told> {
   const handle = await client.open(path, 0x1a);
-  t.equal(await client.write(handle, 0, Buffer.from('first')), 'OK');
+  const begun = await client.write(handle, 0, Buffer.from('first'));
   await take();
-  let answer = '';
-  t.ok(await until(async () => says.test((answer = await asked(client, fxp.STAT, '.')))), answer);
-  t.match(await asked(client, fxp.WRITE, handle, 5n, Buffer.from('later')), says);
-  t.match(await asked(client, fxp.OPEN, `${path}-2`, 0x1a, 0), says);
-  t.match(await asked(client, fxp.READ, handle, 0n, 5), says);
+  let stat = '';
+  await until(async () => says.test((stat = await asked(client, fxp.STAT, '.'))));
+  const write = await asked(client, fxp.WRITE, handle, 5n, Buffer.from('later'));
+  const open = await asked(client, fxp.OPEN, `${path}-2`, 0x1a, 0);
+  const read = await asked(client, fxp.READ, handle, 0n, 5);
   const again = await openSftp(client.ssh).catch(() => undefined);
-  if (again !== undefined) t.match(await asked(again, fxp.OPENDIR, '/home'), says);
+  const opendir = again === undefined ? {} : { opendir: await asked(again, fxp.OPENDIR, '/home') };
   await client.gone;
-  t.equal(await readFile(file, 'utf8'), 'first', 'what was sent before is kept, and no more');
-  await t.rejects(readFile(`${file}-2`));
+  const kept = await readFile(file, 'utf8');
+  const isSecondThere = await readFile(`${file}-2`).then(
+    () => true,
+    () => false,
+  );
+  return { begun, answers: { stat, write, open, read, ...opendir }, kept, isSecondThere };
+}
+
+function expectEnd(t: Test, { begun, answers, kept, isSecondThere }: Told, says: RegExp): void {
+  t.equal(begun, 'OK');
+  for (const [request, answer] of Object.entries(answers)) t.match(answer, says, request);
+  t.equal(kept, 'first', 'what was sent before is kept, and no more');
+  t.notOk(isSecondThere);
 }
 
 const asked = (client: RawClient, ...request: Parameters<RawClient['status']>): Promise<string> =>
@@ -141,22 +159,41 @@ const asked = (client: RawClient, ...request: Parameters<RawClient['status']>): 
 
 const somebody = await member('sam');
 
-for (const { what, name, byPassword, command, input, says } of cases) {
+interface Ended extends Told {
+  readonly getsInAgain: boolean;
+  /** What became of somebody else's upload afterwards. */
+  readonly others: string;
+}
+
+async function ended({ what, name, byPassword, command, input, says }: Case): Promise<Ended> {
+  const who = await member(name, byPassword);
+  const client = await who.login();
+  const { id } = await site.json<{ id: string }>(['user', 'show', name]);
+  const at = what.includes('removed')
+    ? `removed/${id}/ji_brain/gpg/up.dcm`
+    : `home/ji_brain/${name}/gpg/up.dcm`;
+  const told = await uploadUntil(client, [`/home/ji_brain/${name}/gpg/up.dcm`, disk(at)], {
+    says,
+    take: () => site.run(command(who), input === undefined ? {} : { input }),
+  });
+  const getsInAgain = await who.login().then(
+    () => true,
+    () => false,
+  );
+  const sam = await somebody.login();
+  const others = await sam.put(`/home/ji_brain/sam/gpg/after-${name}`, 'fine');
+  sam.end();
+  return { ...told, getsInAgain, others };
+}
+
+// Each waits two seconds for the goodbye, so they wait together. Nothing is printed meanwhile: commands run here (see `here`).
+const ends = await Promise.all(cases.map(ended));
+for (const [index, { what, says }] of cases.entries()) {
   await t.test(`${what} ends its session with a sentence`, async (t) => {
-    const who = await member(name, byPassword);
-    const client = await who.login();
-    const { id } = await site.json<{ id: string }>(['user', 'show', name]);
-    const at = what.includes('removed')
-      ? `removed/${id}/ji_brain/gpg/up.dcm`
-      : `home/ji_brain/${name}/gpg/up.dcm`;
-    await upTo(t, client, [`/home/ji_brain/${name}/gpg/up.dcm`, disk(at)], {
-      says,
-      take: () => site.run(command(who), input === undefined ? {} : { input }),
-    });
-    await t.rejects(who.login());
-    const sam = await somebody.login();
-    t.equal(await sam.put(`/home/ji_brain/sam/gpg/after-${name}`, 'fine'), 'OK');
-    sam.end();
+    const end = ends[index] as Ended;
+    expectEnd(t, end, says);
+    t.notOk(end.getsInAgain);
+    t.equal(end.others, 'OK', 'somebody else uploads');
   });
 }
 
@@ -180,7 +217,11 @@ await t.test("what a partner's key loses ends the replicator's session", async (
     await site.run(['partner', 'accept', 'UMHS', '--key', keyFile]);
     const client = await who.login();
     const path = `${incoming}/${who.fingerprint.replaceAll(/\W/g, '')}`;
-    await upTo(t, client, [path, disk(path)], { says, take: () => site.run(take) });
+    const told = await uploadUntil(client, [path, disk(path)], {
+      says,
+      take: () => site.run(take),
+    });
+    expectEnd(t, told, says);
     await t.rejects(who.login());
   }
 });
@@ -194,10 +235,9 @@ await t.test("a partner's key that is taken back ends its own sessions alone", a
   const stays = await renewed.login();
   const handle = await stays.open(`${incoming}/stays`, 0x1a);
   const path = `${incoming}/goes`;
-  await upTo(t, await old.login(), [path, disk(path)], {
-    says: /\(its key was taken away\)/,
-    take: () => site.run(['partner', 'accept', 'UMHS', '--remove', old.fingerprint]),
-  });
+  const says = /\(its key was taken away\)/;
+  const take = () => site.run(['partner', 'accept', 'UMHS', '--remove', old.fingerprint]);
+  expectEnd(t, await uploadUntil(await old.login(), [path, disk(path)], { says, take }), says);
   await t.rejects(old.login());
   t.equal(await stays.write(handle, 0, Buffer.from('fine')), 'OK');
   t.equal(await stays.close(handle), 'OK');
@@ -262,9 +302,9 @@ await t.test('an archived project goes out of a live session, the others stay', 
 
 await t.test('an end that comes by itself is told as well', async (t) => {
   const client = await somebody.login();
-  const soon = new Date(Date.now() + 2500).toISOString();
+  const soon = new Date(Date.now() + 1500).toISOString();
   const file = ['/home/ji_brain/sam/gpg/last.dcm', disk('home/ji_brain/sam/gpg/last.dcm')] as const;
   await site.run(['user', 'set', 'sam', '--expires', soon]);
   const says = /This account has ended.*\(account expired on \d{4}-\d{2}-\d{2}\)/;
-  await upTo(t, client, file, { says, take: async () => undefined });
+  expectEnd(t, await uploadUntil(client, file, { says, take: async () => undefined }), says);
 });

@@ -20,6 +20,8 @@ export interface ClientAction {
   readonly folders?: { readonly there: string; readonly here: string; readonly like: string };
   /** What it has to print. */
   readonly prints?: readonly string[];
+  /** Only for those that cannot do this, in its place. */
+  readonly inPlaceOf?: Op['do'];
 }
 
 const op = (what: Op['do'], from: string, to = ''): Op => ({ do: what, from, to });
@@ -32,6 +34,8 @@ const oddNames = [
   'quote\'"`$x.dcm',
   'two\nlines.dcm',
 ];
+
+const listed = ['seen one.dcm', '王小东.dcm', '🧠.dcm', '-seen.dcm'];
 
 /** `bytes` of a large file and `count` of files in a folder. */
 export function clientActions(bytes: number, count: number): readonly ClientAction[] {
@@ -96,15 +100,23 @@ export function clientActions(bytes: number, count: number): readonly ClientActi
       folders: { there: 'odd', here: 'odd.back', like: 'odd' },
     },
     {
+      name: 'odd names, one by one',
+      files: odd,
+      inPlaceOf: 'put folder',
+      ops: oddNames.flatMap((name) => [
+        op('put', `odd/${name}`, `/${name}`),
+        op('get', `/${name}`, `odd/${name}.back`),
+      ]),
+      there: Object.fromEntries(oddNames.map((name) => [name, `odd/${name}`])),
+      here: Object.fromEntries(oddNames.map((name) => [`odd/${name}.back`, `odd/${name}`])),
+    },
+    {
       name: 'a listing',
       files: { small: Buffer.from('small') },
-      ops: [
-        ...['seen one.dcm', '王小东.dcm'].map((name) => op('put', 'small', `/${name}`)),
-        op('list', '/.'),
-      ],
+      ops: [...listed.map((name) => op('put', 'small', `/${name}`)), op('list', '/.')],
       there: {},
       here: {},
-      prints: ['seen one.dcm', '王小东.dcm'],
+      prints: listed,
     },
     {
       name: 'a folder of many files',
@@ -122,7 +134,9 @@ export const actionsOf = (
   program: ClientProgram,
   actions: readonly ClientAction[],
 ): readonly ClientAction[] =>
-  actions.filter(({ ops }) => ops.every((one) => program.cannot[one.do] === undefined));
+  actions
+    .filter(({ ops }) => ops.every((one) => program.cannot[one.do] === undefined))
+    .filter(({ inPlaceOf }) => inPlaceOf === undefined || program.cannot[inPlaceOf] !== undefined);
 
 const serverSide: Readonly<Record<Op['do'], readonly ('from' | 'to')[]>> = {
   put: ['to'],
