@@ -1,7 +1,7 @@
 // One open file of the storage. Positions are explicit on every call, so calls on one file never disturb each other.
 
 import { AppError } from '../core/errors.ts';
-import type { OpenFile } from '../flow/ports/storage.ts';
+import type { FileFacts, OpenFile } from '../flow/ports/storage.ts';
 import { asStorageError, calls, factsOf, guarded } from './storage-calls.ts';
 import type { KeptFolder } from './storage-folders.ts';
 
@@ -11,59 +11,96 @@ const maximumBuffers = 1024;
  *  it while the next bytes are decrypted, or the last ones encrypted. */
 const fewBytes = 1 << 18;
 
-/** `folder`, where a new entry is in: it is synced with the first sync, and released when the file is closed. */
-export function asOpenFile(fd: number, folder?: KeptFolder): OpenFile {
-  let isEntrySynced = folder === undefined;
+class DiskFile implements OpenFile {
+  readonly #fd: number;
+  readonly #folder: KeptFolder | undefined;
+  #isEntrySynced: boolean;
   /** Since the last sync. */
-  let writtenBytes = 0;
-  const readInto = async (target: Uint8Array, offset: number): Promise<number> => {
+  #writtenBytes = 0;
+
+  constructor(fd: number, folder: KeptFolder | undefined) {
+    this.#fd = fd;
+    this.#folder = folder;
+    this.#isEntrySynced = folder === undefined;
+  }
+
+  async readInto(target: Uint8Array, offset: number): Promise<number> {
     let done = 0;
-    while (done < target.length) {
-      const [length, at] = [target.length - done, offset + done];
-      const { bytesRead } = await calls.read(fd, target, done, length, at, at + length <= fewBytes);
-      if (bytesRead === 0) break;
-      done += bytesRead;
+    try {
+      while (done < target.length) {
+        const [length, at] = [target.length - done, offset + done];
+        const areFew = at + length <= fewBytes;
+        const { bytesRead } = await calls.read(this.#fd, target, done, length, at, areFew);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw asStorageError(error);
     }
     return done;
-  };
-  return {
-    readInto: (target, offset) => guarded(() => readInto(target, offset)),
-    readIntoAll: (targets, offset) => guarded(() => readAll(fd, targets, offset)),
-    read: (offset, length) =>
-      guarded(async () => {
-        const target = Buffer.allocUnsafe(length);
-        return target.subarray(0, await readInto(target, offset));
-      }),
-    write: (offset, chunks) => {
-      for (const chunk of chunks) writtenBytes += chunk.length;
-      return writeAll(fd, offset, chunks, writtenBytes <= fewBytes);
-    },
-    facts: () =>
-      guarded(async () => {
-        const facts = factsOf(await calls.fstat(fd));
-        if (facts === undefined) throw new AppError('NO_SUCH_FILE');
-        return facts;
-      }),
-    truncate: (sizeBytes) => guarded(() => calls.ftruncate(fd, sizeBytes)),
-    setTimes: (accessedMs, modifiedMs) =>
-      guarded(() => calls.futimes(fd, accessedMs / 1000, modifiedMs / 1000)),
-    sync: () =>
-      guarded(async () => {
-        const areFew = writtenBytes <= fewBytes;
-        writtenBytes = 0;
-        if (isEntrySynced || folder === undefined) return calls.fsync(fd, areFew);
-        // Both at once: on most file systems they wait for the same commit of the journal.
-        const [bytes, entry] = await Promise.allSettled([calls.fsync(fd, areFew), folder.sync()]);
-        if (bytes.status === 'rejected') throw bytes.reason;
-        if (entry.status === 'rejected') throw entry.reason;
-        isEntrySynced = true;
-      }),
-    close: () => {
-      folder?.release();
-      return guarded(() => calls.close(fd));
-    },
-  };
+  }
+
+  readIntoAll(targets: readonly Uint8Array[], offset: number): Promise<number> {
+    return guarded(() => readAll(this.#fd, targets, offset));
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const target = Buffer.allocUnsafe(length);
+    return target.subarray(0, await this.readInto(target, offset));
+  }
+
+  write(offset: number, chunks: readonly Uint8Array[]): Promise<void> {
+    for (const chunk of chunks) this.#writtenBytes += chunk.length;
+    return writeAll(this.#fd, offset, chunks, this.#writtenBytes <= fewBytes);
+  }
+
+  async facts(): Promise<FileFacts> {
+    try {
+      const facts = factsOf(await calls.fstat(this.#fd));
+      if (facts !== undefined) return facts;
+    } catch (error) {
+      throw asStorageError(error);
+    }
+    throw new AppError('NO_SUCH_FILE');
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return guarded(() => calls.ftruncate(this.#fd, sizeBytes));
+  }
+
+  setTimes(accessedMs: number, modifiedMs: number): Promise<void> {
+    return guarded(() => calls.futimes(this.#fd, accessedMs / 1000, modifiedMs / 1000));
+  }
+
+  async sync(): Promise<void> {
+    const folder = this.#isEntrySynced ? undefined : this.#folder;
+    const areFew = this.#writtenBytes <= fewBytes;
+    this.#writtenBytes = 0;
+    try {
+      // Both at once: on most file systems they wait for the same commit of the journal.
+      const bytes = calls.fsync(this.#fd, areFew);
+      const entry = folder?.sync().catch((error: unknown) => ({ error }));
+      await bytes;
+      const failure = await entry;
+      if (failure !== undefined) throw failure.error;
+    } catch (error) {
+      throw asStorageError(error);
+    }
+    this.#isEntrySynced = true;
+  }
+
+  async close(): Promise<void> {
+    this.#folder?.release();
+    try {
+      await calls.close(this.#fd);
+    } catch (error) {
+      throw asStorageError(error);
+    }
+  }
 }
+
+/** `folder`, where a new entry is in: it is synced with the first sync, and released when the file is closed. */
+export const asOpenFile = (fd: number, folder?: KeptFolder): OpenFile => new DiskFile(fd, folder);
 
 async function readAll(
   fd: number,

@@ -189,14 +189,16 @@ async function refuseLinks(root: string, path: string): Promise<void> {
 export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
+/** An empty part, `.` or `..`. */
+const notPlain = /(?:^|\/)\.{0,2}(?:\/|$)/;
+
 /** Runs `use` in the folder that holds `path`, with the path to use there. */
 export async function beside<T>(
   folders: Folders,
   path: string,
   use: (at: string, folder: FolderUse) => Promise<T>,
 ): Promise<T> {
-  const isPlain = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-  if (!isPlain) throw new AppError('NO_SUCH_FILE');
+  if (notPlain.test(path)) throw new AppError('NO_SUCH_FILE');
   return guarded(() =>
     folders.within(parentOf(path), (folder) => use(`${folder.base}/${nameOf(path)}`, folder)),
   );

@@ -17,7 +17,8 @@ export interface Gate {
 
 interface Holder {
   readonly paths: readonly string[];
-  readonly done: Promise<void>;
+  /** Never rejects. */
+  done: Promise<void>;
 }
 
 export const isWithin = (path: string, folder: string): boolean =>
@@ -26,55 +27,57 @@ export const isWithin = (path: string, folder: string): boolean =>
 const meet = (some: readonly string[], others: readonly string[]): boolean =>
   some.some((one) => others.some((other) => isWithin(one, other) || isWithin(other, one)));
 
+const ready = Promise.resolve();
+
 export function createGate(): Gate {
-  const tails = new Map<string, Promise<void>>();
+  const last = new Map<string, Holder>();
   const running = new Set<Holder>();
   const moving = new Set<Holder>();
 
-  /** Queues `work` behind `before`; the answer settles with it, and `done` never rejects. */
+  /** Queues `work` behind `before`; the answer settles with it. */
   const behind = <T>(
     before: readonly Promise<void>[],
-    paths: readonly string[],
+    holder: Holder,
     work: () => Promise<T>,
-  ): { readonly result: Promise<T>; readonly holder: Holder } => {
-    const result = Promise.all(before).then(work);
-    const done = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    const holder = { paths, done };
+    leave: () => void,
+  ): Promise<T> => {
+    const result = (before.length === 0 ? ready : Promise.all(before)).then(work);
+    const end = (): void => {
+      running.delete(holder);
+      leave();
+    };
+    holder.done = result.then(end, end);
     running.add(holder);
-    void forget(done, () => running.delete(holder));
-    return { result, holder };
+    return result;
   };
 
-  const met = (holders: Iterable<Holder>, paths: readonly string[]): Promise<void>[] =>
-    [...holders].filter((holder) => meet(holder.paths, paths)).map(({ done }) => done);
+  const met = (holders: ReadonlySet<Holder>, paths: readonly string[]): Promise<void>[] => {
+    const found: Promise<void>[] = [];
+    for (const { paths: theirs, done } of holders) if (meet(theirs, paths)) found.push(done);
+    return found;
+  };
 
   return {
     writers: new Map(),
     doubtful: new Set(),
     hold: (paths, work) => {
-      const names = [...new Set(paths)];
-      const before = names.flatMap((name) => tails.get(name) ?? []);
-      const { result, holder } = behind([...met(moving, names), ...before], names, work);
-      const { done } = holder;
+      const names = paths.length === 1 ? paths : [...new Set(paths)];
+      const before = met(moving, names);
+      const holder: Holder = { paths: names, done: ready };
       for (const name of names) {
-        tails.set(name, done);
-        void forget(done, () => tails.get(name) === done && tails.delete(name));
+        const there = last.get(name);
+        if (there !== undefined) before.push(there.done);
+        last.set(name, holder);
       }
-      return result;
+      return behind(before, holder, work, () => {
+        for (const name of names) if (last.get(name) === holder) last.delete(name);
+      });
     },
     alone: (folders, work) => {
-      const { result, holder } = behind(met(running, folders), folders, work);
+      const holder: Holder = { paths: folders, done: ready };
+      const result = behind(met(running, folders), holder, work, () => moving.delete(holder));
       moving.add(holder);
-      void forget(holder.done, () => moving.delete(holder));
       return result;
     },
   };
-}
-
-async function forget(done: Promise<void>, remove: () => unknown): Promise<void> {
-  await done;
-  remove();
 }

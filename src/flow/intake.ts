@@ -26,17 +26,17 @@ export function createIntake(parts: IntakeParts): Intake {
   return {
     open: (principal, place, how, open) =>
       parts.gate.hold([place.path], async () => {
-        const { declaredSizeBytes, ...flags } = how;
+        const { declaredSizeBytes } = how;
         const upload = await newestAt(parts, principal, place);
-        const isFresh = flags.write && keepsBytes(place, upload);
+        const isFresh = how.write && keepsBytes(place, upload);
         const isNewWriter = parts.gate.writers.get(place.path) === undefined;
         await parts.room?.enter(principal, place, await needed(parts, place, how, isFresh));
-        const bare = await open({ ...flags, freshInode: isFresh });
+        const bare = await open(isFresh ? { ...how, freshInode: true } : how);
         let file = bare;
         try {
           const facts = await bare.facts();
           file = parts.room?.watch(principal, place, bare, facts) ?? bare;
-          const truncates = flags.truncate || facts.sizeBytes === 0;
+          const truncates = how.truncate || facts.sizeBytes === 0;
           const opening = { principal, place, upload, facts, truncates, declaredSizeBytes };
           const group = isNewWriter
             ? await begin(parts, opening)

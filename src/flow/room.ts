@@ -62,27 +62,73 @@ export function createRoom(parts: RoomParts): Room {
     watch: (principal, place, file, facts) => {
       const accounts = accountsOf(principal, place);
       const meter = accounts.length === 0 ? undefined : quotas.meter(accounts, file, facts);
-      const room = (offset: number, bytes: number): Promise<void> | undefined => {
-        const free = floor.need(bytes);
-        if (meter === undefined) return free;
-        return (free ?? Promise.resolve()).then(() => meter.charge(offset, bytes));
-      };
-      return {
-        ...file,
-        write: (offset, chunks) => {
-          const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-          const wait = room(offset, bytes);
-          return wait === undefined
-            ? file.write(offset, chunks)
-            : wait.then(() => file.write(offset, chunks));
-        },
-        close: async () => {
-          await meter?.settle().catch(() => undefined);
-          await file.close();
-        },
-      };
+      return new WatchedFile(file, floor, meter);
     },
   };
+}
+
+class WatchedFile implements OpenFile {
+  readonly #file: OpenFile;
+  readonly #floor: Floor;
+  readonly #meter: Meter | undefined;
+
+  constructor(file: OpenFile, floor: Floor, meter: Meter | undefined) {
+    this.#file = file;
+    this.#floor = floor;
+    this.#meter = meter;
+  }
+
+  write(offset: number, chunks: readonly Uint8Array[]): Promise<void> {
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const wait = this.#floor.need(bytes);
+    return wait === undefined && this.#meter === undefined
+      ? this.#file.write(offset, chunks)
+      : this.#writeIfRoom(wait, bytes, offset, chunks);
+  }
+
+  async #writeIfRoom(
+    wait: Promise<void> | undefined,
+    bytes: number,
+    offset: number,
+    chunks: readonly Uint8Array[],
+  ): Promise<void> {
+    await wait;
+    await this.#meter?.charge(offset, bytes);
+    await this.#file.write(offset, chunks);
+  }
+
+  async close(): Promise<void> {
+    await this.#meter?.settle().catch(() => undefined);
+    await this.#file.close();
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#file.read(offset, length);
+  }
+
+  readInto(target: Uint8Array, offset: number): Promise<number> {
+    return this.#file.readInto(target, offset);
+  }
+
+  readIntoAll(targets: readonly Uint8Array[], offset: number): Promise<number> {
+    return this.#file.readIntoAll(targets, offset);
+  }
+
+  facts(): Promise<FileFacts> {
+    return this.#file.facts();
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return this.#file.truncate(sizeBytes);
+  }
+
+  setTimes(accessedMs: number, modifiedMs: number): Promise<void> {
+    return this.#file.setTimes(accessedMs, modifiedMs);
+  }
+
+  sync(): Promise<void> {
+    return this.#file.sync();
+  }
 }
 
 function accountsOf(principal: Principal, place: WritePlace): readonly Account[] {
@@ -101,6 +147,9 @@ function accountsOf(principal: Principal, place: WritePlace): readonly Account[]
   }
   return accounts;
 }
+
+type Floor = ReturnType<typeof createFloor>;
+type Meter = ReturnType<ReturnType<typeof createQuotas>['meter']>;
 
 interface Since {
   readonly since: number;

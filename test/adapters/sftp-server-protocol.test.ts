@@ -610,14 +610,13 @@ void t.test(
       ...storage,
       open: async (path, how) => {
         const file = await storage.open(path, how);
-        return {
-          ...file,
-          write: async (offset, chunks) => {
-            room -= 1;
-            if (room < 0) throw new AppError('DISK_FULL');
-            await file.write(offset, chunks);
-          },
+        const write = file.write.bind(file);
+        file.write = async (offset, chunks) => {
+          room -= 1;
+          if (room < 0) throw new AppError('DISK_FULL');
+          await write(offset, chunks);
         };
+        return file;
       },
     }));
     const client = await connect(full, 'alice');

@@ -18,6 +18,14 @@ const reads =
   /^(uploads\.(latest|below|find|dueSettling|quiet|abandoned|retained|uploading|hidden|intakes|outgoings)|jobs\.(nextDue|standing|waiting|leftovers|liveClaims)|receipts\.due|facts\.\w+|storage\.(facts|list|listSpool|sha256|space))$/;
 
 type Port = Record<string, unknown>;
+
+/** Of an object as it stands, or of a class's. */
+const methodsOf = (port: Port): string[] => {
+  const prototype = Object.getPrototypeOf(port) as object;
+  const inherited = prototype === Object.prototype ? [] : Object.getOwnPropertyNames(prototype);
+  return [...Object.keys(port), ...inherited].filter((name) => name !== 'constructor');
+};
+
 type Call = (...args: unknown[]) => unknown;
 
 export function faultsIn(ports: Readonly<Record<string, object>>): Faults {
@@ -55,7 +63,8 @@ export function faultsIn(ports: Readonly<Record<string, object>>): Faults {
       strike(name, 'after');
     };
   const instrument = (name: string, port: Port): void => {
-    for (const [method, value] of Object.entries(port)) {
+    for (const method of methodsOf(port)) {
+      const value = port[method];
       if (typeof value !== 'function' || never.has(method)) continue;
       const call = value.bind(port) as Call;
       const full = `${name}.${method}`;

@@ -119,7 +119,10 @@ export function createChannels(
   return {
     open,
     sessions,
-    mayHold: (memory) => [...sessions].some(({ copies }) => !copies) || mayHold(client, memory),
+    mayHold: (memory) => {
+      for (const { copies } of sessions) if (!copies) return true;
+      return mayHold(client, memory);
+    },
   };
 }
 

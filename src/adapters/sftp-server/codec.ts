@@ -229,7 +229,8 @@ export function createPacketReader(limitBytes: number = maximumPacketBytes): Pac
     },
     keep: () => {
       const last = chunks.length - 1;
-      const rest = chunks[last];
+      // An index that is not there, -1, would be looked up as a name.
+      const rest = last < 0 ? undefined : chunks[last];
       if (rest === undefined) return;
       chunks[last] = Buffer.from(last === 0 ? rest.subarray(at) : rest);
       if (last === 0) at = 0;

@@ -89,7 +89,7 @@ export class LiveConnection {
     this.#keys = watchKeys(client, socket, parts.limits, () => parts.clock.now());
     socket.on('data', () => {
       if (this.#isLoggedIn) this.#keys.look();
-      if ([...this.sessions].some((session) => session.isOverrun)) this.#socket.destroy();
+      for (const session of this.sessions) if (session.isOverrun) this.#socket.destroy();
     });
     this.#listen();
   }

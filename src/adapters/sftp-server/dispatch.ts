@@ -70,7 +70,8 @@ function onePath(desk: Desk, row: SftpRequest & { on: 'path' }, id: number, body
     desk.answer(row.name, id, bytes, async () => {
       const place = placeOf(context, path);
       permitted(row, place, body);
-      await order.settled(place.shown);
+      const before = order.settled(place.shown);
+      if (before !== undefined) await before;
       return row.run(context, place, body, id);
     }),
   );
@@ -150,8 +151,9 @@ function write(desk: Desk, row: SftpRequest, { id, body, data, dataBytes }: Pack
   const target = found(desk, id, () => {
     const handle = desk.context.handles.file(key);
     if (handle.writing === undefined) throw new AppError('BAD_HANDLE');
-    asNumber(offset + BigInt(dataBytes));
-    return { queue: handle.queue, offset: asNumber(offset) };
+    const from = asNumber(offset);
+    if (from + dataBytes > Number.MAX_SAFE_INTEGER) throw new AppError('BAD_INPUT');
+    return { queue: handle.queue, offset: from };
   });
   if (target === undefined) return;
   desk.begin(dataBytes);

@@ -59,87 +59,96 @@ export interface HandleQueue {
 const maximumJoinedBytes = 1 << 20;
 const maximumParallel = 8;
 
-/** `store` writes contiguous chunks at an offset. */
-export function createHandleQueue(
-  store: (offset: number, chunks: readonly Uint8Array[], lengthBytes: number) => Promise<void>,
-): HandleQueue {
-  let jobs: (WriteJob | TaskJob)[] = [];
-  let running: Promise<void> | undefined;
+/** Writes contiguous chunks at an offset. */
+type Store = (offset: number, chunks: readonly Uint8Array[], lengthBytes: number) => Promise<void>;
 
-  const takeWrites = (first: WriteJob): WriteJob[] => {
-    const taken = [first];
+class Queue implements HandleQueue {
+  readonly #store: Store;
+  #jobs: (WriteJob | TaskJob)[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  write(job: WriteJob): void {
+    this.#add(job);
+  }
+
+  task(run: () => Promise<void>, isParallel = false): void {
+    this.#add({ run, isParallel });
+  }
+
+  get isIdle(): boolean {
+    return this.#running === undefined;
+  }
+
+  barrier(): Promise<void> {
+    return new Promise((resolve) => {
+      this.task(async () => resolve());
+    });
+  }
+
+  #add(job: WriteJob | TaskJob): void {
+    this.#jobs.push(job);
+    this.#running ??= this.#start();
+  }
+
+  /** Begins a moment later, so that WRITEs which came together are joined. */
+  async #start(): Promise<void> {
+    await Promise.resolve();
+    try {
+      for (let job = this.#jobs[0]; job !== undefined; job = this.#jobs[0]) {
+        await ('run' in job ? this.#runTasks(job) : this.#writeJoined(job));
+      }
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  #runTasks(first: TaskJob): Promise<unknown> {
+    const jobs = this.#jobs;
+    let count = 1;
+    if (first.isParallel) {
+      for (let next = jobs[count]; count < maximumParallel; next = jobs[count]) {
+        if (next === undefined || !('run' in next) || !next.isParallel) break;
+        count += 1;
+      }
+    }
+    const together = jobs.splice(0, count) as TaskJob[];
+    return count === 1 ? first.run() : Promise.all(together.map((task) => task.run()));
+  }
+
+  #takeWrites(first: WriteJob): WriteJob[] {
+    const jobs = this.#jobs;
+    let count = 1;
     let end = first.offset + first.lengthBytes;
-    for (let bytes = first.lengthBytes; taken.length < jobs.length;) {
-      const next = jobs[taken.length];
+    for (let bytes = first.lengthBytes; count < jobs.length; count += 1) {
+      const next = jobs[count];
       if (next === undefined || 'run' in next || next.offset !== end) break;
       bytes += next.lengthBytes;
       if (bytes > maximumJoinedBytes) break;
       end += next.lengthBytes;
-      taken.push(next);
     }
-    return taken;
-  };
+    return jobs.splice(0, count) as WriteJob[];
+  }
 
-  const writeJoined = async (taken: readonly WriteJob[]): Promise<void> => {
+  async #writeJoined(first: WriteJob): Promise<void> {
+    const taken = this.#takeWrites(first);
     const chunks = taken.map(({ data }) => data);
     const lengthBytes = taken.reduce((sum, job) => sum + job.lengthBytes, 0);
     let failure: { readonly error: unknown } | undefined;
     try {
-      await store((taken[0] as WriteJob).offset, chunks, lengthBytes);
+      await this.#store(first.offset, chunks, lengthBytes);
     } catch (error) {
       failure = { error };
     }
     for (const chunk of chunks) giveBack(chunk);
     for (const job of taken) job.done(failure?.error);
-  };
-
-  const loop = async (): Promise<void> => {
-    for (let job = jobs[0]; job !== undefined; job = jobs[0]) {
-      if (!('run' in job)) {
-        const taken = takeWrites(job);
-        jobs = jobs.slice(taken.length);
-        await writeJoined(taken);
-        continue;
-      }
-      let count = 1;
-      if (job.isParallel) {
-        for (let next = jobs[count]; count < maximumParallel; next = jobs[count]) {
-          if (next === undefined || !('run' in next) || !next.isParallel) break;
-          count += 1;
-        }
-      }
-      const together = jobs.slice(0, count) as TaskJob[];
-      jobs = jobs.slice(count);
-      await (count === 1 ? job.run() : Promise.all(together.map((task) => task.run())));
-    }
-  };
-
-  /** Begins a moment later, so that WRITEs which came together are joined. */
-  const start = async (): Promise<void> => {
-    await Promise.resolve();
-    try {
-      await loop();
-    } finally {
-      running = undefined;
-    }
-  };
-  const add = (job: WriteJob | TaskJob): void => {
-    jobs.push(job);
-    running ??= start();
-  };
-
-  return {
-    write: add,
-    task: (run, isParallel = false) => add({ run, isParallel }),
-    get isIdle() {
-      return running === undefined;
-    },
-    barrier: () =>
-      new Promise((resolve) => {
-        add({ run: async () => resolve(), isParallel: false });
-      }),
-  };
+  }
 }
+
+export const createHandleQueue = (store: Store): HandleQueue => new Queue(store);
 
 export interface Handles {
   /** Its id, to be told to the client at once. */
@@ -148,7 +157,7 @@ export interface Handles {
   file(id: Buffer): FileHandle;
   /** Takes it out, so that no later request reaches it. */
   remove(id: Buffer): Handle;
-  all(): readonly Handle[];
+  all(): Iterable<Handle>;
   /** The shortest time from telling the client an id to the first request that names it: the way there and back, and what the
    *  client needs for it. Infinity before there was one. */
   readonly roundTripMs: number;
@@ -252,7 +261,7 @@ export function createHandles(
     get roundTripMs() {
       return roundTripMs;
     },
-    all: () => [...open.values()],
+    all: () => open.values(),
     reserve: () => {
       const isFull = open.size + reserved >= maximum || (budget?.left ?? 1) <= 0;
       if (isFull) throw new AppError('TOO_MANY_HANDLES');

@@ -14,14 +14,17 @@ export type InTurn = (
 export interface Order {
   /** After every path request before it. `isLong`: those after it do not wait. `run` must not reject. */
   inPathOrder(isLong: boolean, run: () => Promise<void>): void;
-  /** Everything that was asked earlier on handles of this path, or of something below it, is done. */
-  settled(path: string): Promise<void>;
+  /** Everything that was asked earlier on handles of this path, or of something below it, is done. Undefined: it is. */
+  settled(path: string): Promise<unknown> | undefined;
   /** From CLOSE's arrival to its answer the handle is in no table, but still counts. */
   closing(handle: Handle): { done(): void };
   turn(handle: Handle): InTurn;
   /** All path requests so far are done. */
   pathsDone(): Promise<unknown>;
 }
+
+const isWithin = (path: string, folder: string): boolean =>
+  path.startsWith(folder) && (path.length === folder.length || path[folder.length] === '/');
 
 export function createOrder(handles: Handles, share: Share): Order {
   const closing = new Set<FileHandle>();
@@ -33,14 +36,15 @@ export function createOrder(handles: Handles, share: Share): Order {
       const mine = lastPath.then(() => share.turn()).then(run);
       if (!isLong) lastPath = mine;
     },
-    settled: async (path) => {
-      const related = [...handles.all(), ...closing].filter(
-        (handle) =>
-          handle.kind === 'file' &&
-          !handle.queue.isIdle &&
-          (handle.place.shown === path || handle.place.shown.startsWith(`${path}/`)),
-      );
-      if (related.length > 0) await Promise.all(related.map((handle) => handle.queue.barrier()));
+    settled: (path) => {
+      const waits: Promise<void>[] = [];
+      const look = (handle: Handle): void => {
+        if (handle.kind !== 'file' || handle.queue.isIdle) return;
+        if (isWithin(handle.place.shown, path)) waits.push(handle.queue.barrier());
+      };
+      for (const handle of handles.all()) look(handle);
+      for (const handle of closing) look(handle);
+      return waits.length === 0 ? undefined : Promise.all(waits);
     },
     closing: (handle) => {
       if (handle.kind === 'file') closing.add(handle);

@@ -4,7 +4,14 @@ import { AppError } from '../../core/errors.ts';
 import type { Place, RealPlace } from '../../core/tree.ts';
 import { encodeStatus } from './encode.ts';
 
-export const success = (id: number): Buffer => encodeStatus(id, 'OK', 'Success');
+const succeeded = encodeStatus(0, 'OK', 'Success');
+
+/** The answer to most requests: only the id differs. */
+export function success(id: number): Buffer {
+  const packet = Buffer.from(succeeded);
+  packet.writeUInt32BE(id, 5);
+  return packet;
+}
 
 /** Only places on the disk can be changed; the virtual folders answer as read-only ones do. */
 export function onDisk(place: Place): RealPlace {

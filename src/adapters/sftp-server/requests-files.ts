@@ -6,14 +6,7 @@ import type { Place, RealPlace, Right } from '../../core/tree.ts';
 import type { Writing } from '../../flow/ports/intake.ts';
 import type { OpenFile, OpenHow } from '../../flow/ports/storage.ts';
 import { takeBuffer } from './buffers.ts';
-import {
-  maximumDataBytes,
-  openFlag,
-  packetType,
-  readAttributes,
-  type Reader,
-  type SentAttributes,
-} from './codec.ts';
+import { maximumDataBytes, openFlag, packetType, readAttributes, type Reader } from './codec.ts';
 import { attributeFields, dataHeaderBytes, encode, finishData } from './encode.ts';
 import {
   refuseHidden,
@@ -41,18 +34,20 @@ export async function open(
   const attributes = readAttributes(reader);
   if (place.kind === 'virtual') throw new AppError('IS_A_DIRECTORY');
   const has = (flag: number): boolean => (flags & flag) !== 0;
-  const how: OpenHow = {
+  const { sizeBytes } = attributes;
+  const how = {
     read: has(openFlag.READ) || !has(writesFlags),
     write: has(writesFlags),
     create: has(openFlag.CREAT),
     exclusive: has(openFlag.CREAT) && has(openFlag.EXCL),
     truncate: has(openFlag.TRUNC),
     freshInode: false,
+    declaredSizeBytes: sizeBytes === undefined ? undefined : asNumber(sizeBytes),
   };
   context.handles.reserve();
   try {
     const { file, writing } = how.write
-      ? await openForWriting(context, place, how, attributes)
+      ? await openForWriting(context, place, how)
       : { file: await openForReading(context, place), writing: undefined };
     const handle = asFileHandle(context, {
       place,
@@ -79,27 +74,19 @@ export async function openForReading(context: Context, place: RealPlace): Promis
 async function openForWriting(
   context: Context,
   place: RealPlace,
-  how: OpenHow,
-  attributes: SentAttributes,
+  how: OpenHow & { readonly declaredSizeBytes: number | undefined },
 ): Promise<{ readonly file: OpenFile; readonly writing: Writing }> {
-  const declaredSizeBytes =
-    attributes.sizeBytes === undefined ? undefined : asNumber(attributes.sizeBytes);
-  return context.intake.open(
-    context.principal(),
-    writePlaceOf(place),
-    { ...how, declaredSizeBytes },
-    async (decided) => {
-      await refuseHidden(context, place, how.create ? 'ALREADY_EXISTS' : 'NO_SUCH_FILE');
-      return context.storage.open(place.path, decided);
-    },
-  );
+  return context.intake.open(context.principal(), writePlaceOf(place), how, async (decided) => {
+    await refuseHidden(context, place, how.create ? 'ALREADY_EXISTS' : 'NO_SUCH_FILE');
+    return context.storage.open(place.path, decided);
+  });
 }
 
 function asFileHandle(
   context: Context,
   parts: Pick<FileHandle, 'place' | 'file' | 'writing' | 'canRead' | 'appends'>,
 ): FileHandle {
-  const { file, writing, appends, place } = parts;
+  const { file, writing, appends, place, canRead } = parts;
   // Behind a WRITE that the disk refused nothing is taken until its place is filled: the client resumes at the file's size,
   // and a WRITE that was already under way and found room again would leave a hole there.
   let failure: { readonly at: number; readonly error: unknown } | undefined;
@@ -127,7 +114,7 @@ function asFileHandle(
   const queue = createHandleQueue((offset, chunks, lengthBytes) =>
     appends ? append(chunks, lengthBytes) : store(offset, chunks, lengthBytes),
   );
-  return { ...parts, kind: 'file', queue };
+  return { kind: 'file', place, file, writing, canRead, appends, queue };
 }
 
 /** Ends a handle: what the flow has to know first, then the descriptor, which is closed in any case. */

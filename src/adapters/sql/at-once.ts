@@ -1,13 +1,25 @@
 // The way past Kysely's executor for queries that are put together already (prepared.ts). SQLite answers within microseconds and
 // on this thread anyway; Kysely's way there, through its plugins, its mutex and a dozen promises, takes ten times as long.
 
-import type { CompiledQuery, Kysely, SqliteDatabase } from 'kysely';
+import type { CompiledQuery, Kysely, SqliteStatement, Transaction } from 'kysely';
+import { AppError } from '../../core/errors.ts';
 import type { Database } from './schema.ts';
 
-interface Engine {
-  readonly statements: SqliteDatabase;
+export interface Engine {
+  readonly prepare: (sql: string) => SqliteStatement;
   /** Is a transaction open, whoever's it is? */
   readonly inTransaction: () => boolean;
+  /** Begins with the write lock and ends with `work`; inside of another one it is a savepoint. Throws what `work` throws. */
+  readonly transaction: <T>(work: () => T) => T;
+}
+
+/**
+ * A transaction of one's own in which each query is answered before the next line runs. Whoever has one must not wait for
+ * anything in between.
+ */
+export interface Own {
+  readonly db: Kysely<Database>;
+  readonly engine: Engine;
 }
 
 /** By the adapter, of which each database has one that its transactions share. */
@@ -15,6 +27,22 @@ const engines = new WeakMap<object, Engine>();
 
 export function allowAtOnce(db: Kysely<Database>, engine: Engine): void {
   engines.set(db.getExecutor().adapter, engine);
+}
+
+const engineOf = (db: Kysely<Database>): Engine | undefined =>
+  engines.get(db.getExecutor().adapter);
+
+/** Inside of a transaction of Kysely's the connection is one's own. */
+export function ownOf(trx: Transaction<Database>): Own {
+  const engine = engineOf(trx);
+  if (engine === undefined) throw new AppError('INTERNAL', { detail: 'this is not our database' });
+  return { db: trx, engine };
+}
+
+/** Undefined while a transaction is open: its turn comes after that. */
+export function freeOwn(db: Kysely<Database>): Own | undefined {
+  const engine = engineOf(db);
+  return engine === undefined || engine.inTransaction() ? undefined : { db, engine };
 }
 
 /**
@@ -25,9 +53,15 @@ export function runAtOnce(
   db: Kysely<Database>,
   { sql, parameters }: Pick<CompiledQuery, 'sql' | 'parameters'>,
 ): readonly unknown[] | undefined {
-  const engine = engines.get(db.getExecutor().adapter);
+  const engine = engineOf(db);
   if (engine === undefined || (!db.isTransaction && engine.inTransaction())) return undefined;
-  const statement = engine.statements.prepare(sql);
+  return answer(engine.prepare(sql), parameters);
+}
+
+export function answer(
+  statement: SqliteStatement,
+  parameters: readonly unknown[],
+): readonly unknown[] {
   if (statement.reader) return statement.all(parameters);
   statement.run(parameters);
   return none;

@@ -3,12 +3,13 @@
 // its own, so that a cut tail shows too; and in a sealed file outside of the database (adapters/audit-anchor.ts), so that a
 // database that was put back to an earlier state shows.
 
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { Kysely, Transaction } from 'kysely';
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
+import type { Kysely, Selectable, Transaction } from 'kysely';
 import type { Clock } from '../../flow/ports/clock.ts';
 import { oneOf } from './kysely.ts';
-import { insertRow, prepared } from './prepared.ts';
-import type { Database } from './schema.ts';
+import { ownOf, type Own } from './at-once.ts';
+import { insertion, prepared } from './prepared.ts';
+import type { AuditTable, Database } from './schema.ts';
 
 export interface AuditEntry {
   /** `cli`, `server`, or the id of a member or partner. */
@@ -78,14 +79,24 @@ const setHead = prepared<{ seq: number; hash: string; mac: string }, unknown>((d
     .onConflict((conflict) => conflict.column('id').doUpdateSet(head));
 });
 
+const insertEntry = insertion('audit', [
+  'seq',
+  'at',
+  'actor',
+  'action',
+  'object',
+  'detail',
+  'hash',
+]);
+
 export class AuditLog {
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   readonly #clock: Clock;
   #hasAppended = false;
 
   /** `key`: 32 bytes derived from the master key for this purpose alone. */
   constructor(key: Uint8Array, clock: Clock) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
     this.#clock = clock;
   }
 
@@ -105,32 +116,48 @@ export class AuditLog {
   /** The same for several, in this order, with a few statements for all of them. */
   async appendAll(trx: Transaction<Database>, entries: readonly AuditEntry[]): Promise<void> {
     if (entries.length === 0) return;
-    this.#hasAppended = true;
-    const [there] = await headAndNewest(trx, {});
-    const newest = there === undefined ? (await newestSeq(trx, {}))[0]?.seq : there.newest;
-    const last = there ?? emptyHead;
-    let head = { seq: Math.max(last.seq, newest ?? 0), hash: last.hash };
-    const rows = entries.map((entry) => {
-      const row = {
-        at: this.#clock.now(),
-        actor: entry.actor,
-        action: entry.action,
-        object: entry.object,
-        detail: JSON.stringify(entry.detail ?? {}),
-      };
-      head = { seq: head.seq + 1, hash: this.#chain(head.hash, row) };
-      return { ...row, ...head };
-    });
-    const [only] = rows;
-    if (rows.length === 1 && only !== undefined) await insertRow(trx, 'audit', only);
-    for (let at = 0; rows.length > 1 && at < rows.length; at += rowsAStatement) {
+    const own = ownOf(trx);
+    const [only] = entries;
+    if (entries.length === 1 && only !== undefined) {
+      this.appendNow(own, only);
+      return;
+    }
+    let head = this.#end(own);
+    const rows = entries.map((entry) => (head = this.#next(head, entry)));
+    for (let at = 0; at < rows.length; at += rowsAStatement) {
       await trx
         .insertInto('audit')
         .values(rows.slice(at, at + rowsAStatement))
         .execute();
     }
-    const sealed = { ...head, mac: this.#seal('head', head) };
-    await setHead(trx, sealed);
+    this.#moveHead(own, head);
+  }
+
+  /** `append` in one go. */
+  appendNow(own: Own, entry: AuditEntry): void {
+    const row = this.#next(this.#end(own), entry);
+    insertEntry(own, row);
+    this.#moveHead(own, row);
+  }
+
+  #end(own: Own): AuditHead {
+    this.#hasAppended = true;
+    const [there] = headAndNewest.now(own, {});
+    const newest = there === undefined ? newestSeq.now(own, {})[0]?.seq : there.newest;
+    const last = there ?? emptyHead;
+    return { seq: Math.max(last.seq, newest ?? 0), hash: last.hash };
+  }
+
+  #next(head: AuditHead, { actor, action, object, detail }: AuditEntry): Selectable<AuditTable> {
+    const seq = head.seq + 1;
+    const said = JSON.stringify(detail ?? {});
+    const row = { seq, at: this.#clock.now(), actor, action, object, detail: said, hash: '' };
+    row.hash = this.#chain(head.hash, row);
+    return row;
+  }
+
+  #moveHead(own: Own, { seq, hash }: AuditHead): void {
+    setHead.now(own, { seq, hash, mac: this.#seal('head', { seq, hash }) });
   }
 
   /** Where the trail ends now, as far as it is committed. */

@@ -2,39 +2,77 @@
 // What is asked for in one turn of the event loop is committed together; each caller hears only after that commit.
 
 import type { CompiledQuery as CompiledQueryType, Kysely, Transaction } from 'kysely';
-import { runAtOnce } from './at-once.ts';
+import { freeOwn, ownOf, runAtOnce, type Own } from './at-once.ts';
 import { CompiledQuery } from './kysely.ts';
 import type { Database } from './schema.ts';
 
-type Work = (trx: Transaction<Database>) => Promise<unknown>;
-
 interface Waiting {
-  readonly work: Work;
+  readonly work: (trx: Transaction<Database>) => Promise<unknown>;
+  /** The same, where it is done in one go. */
+  readonly atOnce?: (own: Own) => unknown;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
-export type Commit = <T>(work: (trx: Transaction<Database>) => Promise<T>) => Promise<T>;
+export interface CommitQueue {
+  readonly commit: <T>(work: (trx: Transaction<Database>) => Promise<T>) => Promise<T>;
+  /** Work that waits for nothing: where all of a turn is such work, it is committed before anything else runs. */
+  readonly commitAtOnce: <T>(work: (own: Own) => T) => Promise<T>;
+}
 
 /** As long as one transaction may hold up all others. */
 const largest = 32;
 
 /** Work that throws is undone alone, and its caller alone hears of it. When the commit fails, everybody in it does. */
-export function createCommitQueue(db: Kysely<Database>): Commit {
+export function createCommitQueue(db: Kysely<Database>): CommitQueue {
   const queue: Waiting[] = [];
   let isRunning = false;
   const drain = async (): Promise<void> => {
-    while (queue.length > 0) await commitAll(db, queue.splice(0, largest));
+    while (queue.length > 0) {
+      const group = queue.splice(0, largest);
+      const own = group.every(({ atOnce }) => atOnce !== undefined) ? freeOwn(db) : undefined;
+      if (own === undefined) await commitAll(db, group);
+      else commitGroup(own, group);
+    }
     isRunning = false;
   };
-  return <T>(work: (trx: Transaction<Database>) => Promise<T>): Promise<T> =>
+  const enter = <T>(works: Pick<Waiting, 'work' | 'atOnce'>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
-      queue.push({ work, resolve: (value) => resolve(value as T), reject });
+      queue.push({ ...works, resolve: (value) => resolve(value as T), reject });
       if (isRunning) return;
       isRunning = true;
       // Whoever asks in this turn comes along.
       setImmediate(() => void drain());
     });
+  return {
+    commit: (work) => enter({ work }),
+    commitAtOnce: (work) => enter({ work: async (trx) => work(ownOf(trx)), atOnce: work }),
+  };
+}
+
+/** Never throws: each caller is told by its own promise. */
+function commitGroup(own: Own, group: readonly Waiting[]): void {
+  const { engine } = own;
+  const answers: (() => void)[] = [];
+  try {
+    engine.transaction(() => {
+      for (const { atOnce, resolve, reject } of group) {
+        try {
+          const value =
+            group.length === 1 ? atOnce?.(own) : engine.transaction(() => atOnce?.(own));
+          answers.push(() => resolve(value));
+        } catch (error) {
+          // Alone, or with a disk that is full, there is nothing left to commit.
+          if (group.length === 1 || !engine.inTransaction()) throw error;
+          answers.push(() => reject(error));
+        }
+      }
+    });
+  } catch (error) {
+    for (const { reject } of group) reject(error);
+    return;
+  }
+  for (const tell of answers) tell();
 }
 
 /** Never rejects: each caller is told by its own promise. */
@@ -53,7 +91,7 @@ async function commitAll(db: Kysely<Database>, group: readonly Waiting[]): Promi
     for (const { reject } of group) reject(error);
     return;
   }
-  for (const answer of answers) answer();
+  for (const tell of answers) tell();
 }
 
 const savepoint = CompiledQuery.raw('savepoint one');

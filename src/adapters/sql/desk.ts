@@ -9,6 +9,7 @@ import type { HeldRow, JobDesk, JobDetails, JobRow } from '../../flow/ports/jobs
 import type { ProcessReport } from '../../flow/ports/processing.ts';
 import { deliveryOf } from './delivery-of.ts';
 import { moveJob, toUpload, type JobRecord, type Parts } from './moves.ts';
+import { ownOf } from './at-once.ts';
 import { insertUpload } from './new-uploads.ts';
 import { newId } from './new-id.ts';
 import type { Database } from './schema.ts';
@@ -288,5 +289,5 @@ async function release(
   const place = { projectId, memberId, kind, path, partner, declaredSizeBytes };
   const settling = { closed: true, state: 'settling', reason: undefined } as const;
   const settleAt = parts.clock.now();
-  await insertUpload(parts, trx, { ...place, coverage, identity, ...settling, settleAt }, actor);
+  insertUpload(parts, ownOf(trx), { ...place, coverage, identity, ...settling, settleAt }, actor);
 }

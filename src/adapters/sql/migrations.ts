@@ -5,6 +5,7 @@ import { uploadStates } from '../../core/upload.ts';
 import { sql } from './kysely.ts';
 import { auditMigration } from './migration-audit.ts';
 import { hardnessMigration } from './migration-hardness.ts';
+import { indexesMigration } from './migration-indexes.ts';
 import { jobsMigration } from './migration-jobs.ts';
 import { replicationMigration } from './migration-replication.ts';
 import { upkeepMigration } from './migration-upkeep.ts';
@@ -114,5 +115,6 @@ export const migrations: MigrationProvider = {
       '004-jobs': jobsMigration,
       '005-audit': auditMigration,
       '006-upkeep': upkeepMigration,
+      '007-indexes': indexesMigration,
     }),
 };

@@ -4,7 +4,8 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
-import { insertRow, prepared } from './prepared.ts';
+import { ownOf, type Own } from './at-once.ts';
+import { insertion, prepared } from './prepared.ts';
 import { jobsOf, rankOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { sql } from './kysely.ts';
 import { newId } from './new-id.ts';
@@ -19,65 +20,88 @@ export const beforeClaim: ReadonlySet<UploadState> = new Set<UploadState>([
   'waiting',
 ]);
 
-export async function insertUpload(
-  parts: Parts,
-  trx: Transaction<Database>,
-  upload: NewUpload,
-  actor: string,
-): Promise<Upload> {
+const insertUploadRow = insertion('upload', [
+  'id',
+  'projectId',
+  'memberId',
+  'kind',
+  'partner',
+  'path',
+  'uploadKey',
+  'generation',
+  'sizeBytes',
+  'declaredSizeBytes',
+  'coverage',
+  'closed',
+  'device',
+  'inode',
+  'modifiedMs',
+  'touchedAt',
+  'settleAt',
+  'receiptDue',
+  'createdAt',
+  'updatedAt',
+]);
+
+/** All in one go, for this is done for every small file. */
+export function insertUpload(parts: Parts, own: Own, upload: NewUpload, actor: string): Upload {
   const now = parts.clock.now();
-  const id = newId();
-  const before = await newest(trx, upload);
-  const row: UploadRecord = {
-    id,
-    projectId: upload.projectId,
-    memberId: upload.memberId,
-    kind: upload.kind,
-    partner: upload.partner ?? null,
-    path: upload.path,
-    uploadKey: before?.uploadKey ?? (await freeKey(trx, upload.memberId, upload.path, id)),
-    generation: (before?.generation ?? 0) + 1,
-    sizeBytes: upload.identity.sizeBytes,
-    declaredSizeBytes: upload.declaredSizeBytes ?? null,
-    coverage: JSON.stringify(upload.coverage),
-    closed: upload.closed ? 1 : 0,
-    device: upload.identity.device,
-    inode: upload.identity.inode,
-    modifiedMs: Math.floor(upload.identity.modifiedMs),
-    touchedAt: now,
-    settleAt: upload.settleAt ?? null,
-    claim: null,
-    claimedAt: null,
-    sha256: null,
-    rawRemovedAt: null,
-    receipt: null,
-    receiptDue: upload.state === 'partial' ? 1 : 0,
-    createdAt: now,
-    updatedAt: now,
-  };
-  await insertRow(trx, 'upload', row);
-  const partners = await firstPartners(trx, row);
-  for (const partner of partners) {
-    await insertJob(trx, row, { partner, state: upload.state, reason: upload.reason, now });
-  }
-  await parts.audit.append(trx, {
+  const before = newest(own, upload);
+  const row = begun(upload, newId(), now);
+  row.uploadKey = before?.uploadKey ?? freeKey(own, upload.memberId, upload.path, row.id);
+  row.generation = (before?.generation ?? 0) + 1;
+  insertUploadRow(own, row);
+  const partners = firstPartners(own, row);
+  const { state, reason } = upload;
+  for (const partner of partners)
+    insertJob(own, row, { partner, state, reason, now, rankAt: null });
+  parts.audit.appendNow(own, {
     actor,
     action: 'upload.begun',
-    object: id,
-    detail: { generation: row.generation, kind: row.kind, state: upload.state },
+    object: row.id,
+    detail: { generation: row.generation, kind: row.kind, state },
   });
   return toUpload(
     row,
-    partners.map(() => upload.state),
+    partners.map(() => state),
   );
 }
 
+/** All but what depends on other rows. Field by field: V8 is slow with fields behind a spread. */
+const begun = (upload: NewUpload, id: string, now: number): UploadRecord => ({
+  id,
+  projectId: upload.projectId,
+  memberId: upload.memberId,
+  kind: upload.kind,
+  partner: upload.partner ?? null,
+  path: upload.path,
+  uploadKey: '',
+  generation: 0,
+  sizeBytes: upload.identity.sizeBytes,
+  declaredSizeBytes: upload.declaredSizeBytes ?? null,
+  coverage: JSON.stringify(upload.coverage),
+  closed: upload.closed ? 1 : 0,
+  device: upload.identity.device,
+  inode: upload.identity.inode,
+  modifiedMs: Math.floor(upload.identity.modifiedMs),
+  touchedAt: now,
+  settleAt: upload.settleAt ?? null,
+  claim: null,
+  claimedAt: null,
+  sha256: null,
+  rawRemovedAt: null,
+  receipt: null,
+  receiptDue: upload.state === 'partial' ? 1 : 0,
+  createdAt: now,
+  updatedAt: now,
+});
+
 /** One job for '' while there is no partner. */
-async function firstPartners(
-  trx: Transaction<Database>,
+function firstPartners(
+  own: Own,
   upload: Pick<UploadRecord, 'projectId' | 'partner'>,
-): Promise<readonly string[]> {
-  const partners = await partnersOf(trx, upload);
+): readonly string[] {
+  const partners = partnersOf(own, upload);
   return partners.length === 0 ? [''] : partners;
 }
 
@@ -90,9 +114,10 @@ export async function insertJobs(
   reason?: string,
 ): Promise<void> {
   const now = parts.clock.now();
+  const own = ownOf(trx);
   const there = await jobsOf(trx, upload.id);
   const known = new Set(there.map((job) => job.partner));
-  const partners = await partnersOf(trx, upload);
+  const partners = partnersOf(own, upload);
   const [first, ...rest] = partners.filter((partner) => !known.has(partner));
   const nobody = there.find((job) => job.partner === '');
   const added = nobody === undefined && first !== undefined ? [first, ...rest] : rest;
@@ -104,22 +129,38 @@ export async function insertJobs(
       .execute();
   }
   if (partners.length === 0 && there.length === 0) added.push('');
-  for (const partner of added) await insertJob(trx, upload, { partner, state, reason, now });
+  const rankAt = state === 'queued' ? await rankOf(trx, now, upload.id) : null;
+  for (const partner of added) insertJob(own, upload, { partner, state, reason, rankAt, now });
 }
 
-async function insertJob(
-  trx: Transaction<Database>,
+const insertJobRow = insertion('job', [
+  'id',
+  'uploadId',
+  'projectId',
+  'memberId',
+  'partner',
+  'state',
+  'reason',
+  'dueAt',
+  'rankAt',
+  'createdAt',
+  'updatedAt',
+]);
+
+function insertJob(
+  own: Own,
   upload: Pick<UploadRecord, 'id' | 'projectId' | 'memberId'>,
   job: {
     readonly partner: string;
     readonly state: UploadState;
     readonly reason: string | undefined;
+    /** Of a queued job. */
+    readonly rankAt: number | null;
     readonly now: number;
   },
-): Promise<void> {
-  const { now } = job;
-  const isQueued = job.state === 'queued';
-  await insertRow(trx, 'job', {
+): void {
+  const { now, rankAt } = job;
+  insertJobRow(own, {
     id: newId(),
     uploadId: upload.id,
     projectId: upload.projectId,
@@ -127,31 +168,19 @@ async function insertJob(
     partner: job.partner,
     state: job.state,
     reason: job.reason ?? null,
-    detail: null,
-    profileHash: null,
-    recipients: null,
-    output: null,
-    outputSha256: null,
-    outputBytes: null,
-    report: null,
-    dueAt: isQueued ? now : null,
-    rankAt: isQueued ? await rankOf(trx, now, upload.id) : null,
-    leaseOwner: null,
-    leaseUntil: null,
-    publishedAt: null,
-    deliveredAt: null,
+    dueAt: rankAt === null ? null : now,
+    rankAt,
     createdAt: now,
     updatedAt: now,
   });
 }
 
-async function partnersOf(
-  trx: Transaction<Database>,
+function partnersOf(
+  own: Own,
   upload: Pick<UploadRecord, 'projectId' | 'partner'>,
-): Promise<string[]> {
+): readonly string[] {
   if (upload.partner !== null) return [upload.partner];
-  const rows = await ofProject(trx, { projectId: upload.projectId });
-  return rows.map((row) => row.partner);
+  return ofProject.now(own, { projectId: upload.projectId }).map((row) => row.partner);
 }
 
 const ofProject = prepared<{ projectId: string }, { partner: string }>((db, value) =>
@@ -163,15 +192,14 @@ const ofProject = prepared<{ projectId: string }, { partner: string }>((db, valu
 );
 
 /** The newest row at a path: of this member in an intake, of anybody in the outgoing folder, which members share. */
-async function newest(
-  trx: Transaction<Database>,
-  at: Pick<NewUpload, 'kind' | 'memberId' | 'path'>,
-): Promise<Predecessor | undefined> {
-  const { path, kind, memberId } = at;
+function newest(
+  own: Own,
+  { path, kind, memberId }: Pick<NewUpload, 'kind' | 'memberId' | 'path'>,
+): Predecessor | undefined {
   const [row] =
     kind === 'intake'
-      ? await newestOfMember(trx, { path, memberId })
-      : await newestDirect(trx, { path });
+      ? newestOfMember.now(own, { path, memberId })
+      : newestDirect.now(own, { path });
   return row;
 }
 
@@ -203,13 +231,8 @@ const newestOfMember = prepared<{ path: string; memberId: string }, Predecessor>
 );
 
 /** The path itself, unless an upload that was renamed away after its claim still publishes under it. */
-async function freeKey(
-  trx: Transaction<Database>,
-  memberId: string,
-  path: string,
-  ownId: string,
-): Promise<string> {
-  const [user] = await elsewhere(trx, { memberId, path, ownId });
+function freeKey(own: Own, memberId: string, path: string, ownId: string): string {
+  const [user] = elsewhere.now(own, { memberId, path, ownId });
   return user === undefined ? path : `${path}#${ownId}`;
 }
 
@@ -231,11 +254,12 @@ export async function newPlace(
   row: UploadRecord,
   path: string,
 ): Promise<{ path: string; uploadKey: string; generation: number }> {
-  const there = await newest(trx, { kind: row.kind, memberId: row.memberId, path });
+  const own = ownOf(trx);
+  const there = newest(own, { kind: row.kind, memberId: row.memberId, path });
   const isClaimed =
     row.claim !== null || (await jobsOf(trx, row.id)).some((job) => !beforeClaim.has(job.state));
   const uploadKey = isClaimed
     ? row.uploadKey
-    : (there?.uploadKey ?? (await freeKey(trx, row.memberId, path, row.id)));
+    : (there?.uploadKey ?? freeKey(own, row.memberId, path, row.id));
   return { path, uploadKey, generation: (there?.generation ?? 0) + 1 };
 }

@@ -2,8 +2,15 @@
 // takes to run it: a third of the CPU time of an upload of 100 KB (npm run bench -- sftp). Here that is done once for each
 // query and database; afterwards only the values are put in.
 
-import type { Compilable, CompiledQuery, InsertObject, Kysely, UpdateObject } from 'kysely';
-import { runAtOnce } from './at-once.ts';
+import type {
+  Compilable,
+  CompiledQuery,
+  InsertObject,
+  Kysely,
+  SqliteStatement,
+  UpdateObject,
+} from 'kysely';
+import { answer, runAtOnce, type Engine, type Own } from './at-once.ts';
 import type { Database } from './schema.ts';
 
 /** Stands for a value until one is put in. */
@@ -33,16 +40,46 @@ function compiledOnce(
   return query;
 }
 
+const filled = (query: CompiledQuery, values: Values): unknown[] =>
+  query.parameters.map((one) => (one instanceof Blank ? values[one.name] : one));
+
 async function runWith<Row>(
   db: Kysely<Database>,
   query: CompiledQuery,
   values: Values,
 ): Promise<readonly Row[]> {
-  const parameters = query.parameters.map((one) => (one instanceof Blank ? values[one.name] : one));
+  const parameters = filled(query, values);
   const there = runAtOnce(db, { sql: query.sql, parameters });
   if (there !== undefined) return there as readonly Row[];
   const { rows } = await db.executeQuery({ ...query, parameters });
   return rows as Row[];
+}
+
+interface Ready {
+  readonly query: CompiledQuery;
+  readonly statement: SqliteStatement;
+}
+
+/** What `build` makes of a database, with its statement, kept as long as the database is open. */
+function readyOnce(
+  build: (db: Kysely<Database>) => CompiledQuery,
+): (own: Own, values: Values) => readonly unknown[] {
+  const ready = new WeakMap<Engine, Ready>();
+  return ({ db, engine }, values) => {
+    let one = ready.get(engine);
+    if (one === undefined) {
+      const query = build(db);
+      one = { query, statement: engine.prepare(query.sql) };
+      ready.set(engine, one);
+    }
+    return answer(one.statement, filled(one.query, values));
+  };
+}
+
+/** A query with blanks. */
+export interface Prepared<V extends Values, Row> {
+  (db: Kysely<Database>, values: V): Promise<readonly Row[]>;
+  readonly now: (own: Own, values: V) => readonly Row[];
 }
 
 /**
@@ -54,14 +91,18 @@ export function prepared<V extends Values, Row>(
     db: Kysely<Database>,
     value: <K extends keyof V & string>(name: K) => V[K],
   ) => Compilable<Row>,
-): (db: Kysely<Database>, values: V) => Promise<readonly Row[]> {
+): Prepared<V, Row> {
   const blank = <K extends keyof V & string>(name: K): V[K] => new Blank(name) as unknown as V[K];
-  return (db, values) =>
+  const compile = (db: Kysely<Database>): CompiledQuery => build(db, blank).compile();
+  const inTurn = (db: Kysely<Database>, values: V): Promise<readonly Row[]> =>
     runWith<Row>(
       db,
-      compiledOnce(db, build, () => build(db, blank).compile()),
+      compiledOnce(db, build, () => compile(db)),
       values,
     );
+  return Object.assign(inTurn, {
+    now: readyOnce(compile) as Prepared<V, Row>['now'],
+  });
 }
 
 /** Blanks for all columns that are set. */
@@ -79,26 +120,17 @@ const hasExpression = (row: object): boolean =>
 const loosely = (db: Kysely<Database>): Kysely<Record<string, Record<string, unknown>>> =>
   db as unknown as Kysely<Record<string, Record<string, unknown>>>;
 
-export async function insertRow<T extends keyof Database>(
-  db: Kysely<Database>,
+/** Inserts rows that set these very columns, with values and no expressions. */
+export function insertion<
+  T extends keyof Database,
+  C extends keyof InsertObject<Database, T> & string,
+>(
   table: T,
-  row: InsertObject<Database, T>,
-): Promise<void> {
-  const columns = setColumns(row);
-  if (hasExpression(row)) {
-    await loosely(db)
-      .insertInto(table as string)
-      .values(row as Values)
-      .execute();
-    return;
-  }
-  const query = compiledOnce(db, `insert ${table} ${columns.join()}`, () =>
-    loosely(db)
-      .insertInto(table as string)
-      .values(blanksFor(columns))
-      .compile(),
-  );
-  await runWith(db, query, row as Values);
+  columns: readonly C[],
+): (own: Own, row: Required<Pick<InsertObject<Database, T>, C>>) => void {
+  return readyOnce((db) =>
+    loosely(db).insertInto(table).values(blanksFor(columns)).compile(),
+  ) as ReturnType<typeof insertion<T, C>>;
 }
 
 export async function updateRow<T extends keyof Database>(

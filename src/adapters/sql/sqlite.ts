@@ -12,7 +12,7 @@ import type {
   SqliteStatement,
 } from 'kysely';
 import { AppError } from '../../core/errors.ts';
-import { allowAtOnce } from './at-once.ts';
+import { allowAtOnce, type Engine } from './at-once.ts';
 import { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver } from './kysely.ts';
 import { migrations } from './migrations.ts';
 import type { Database } from './schema.ts';
@@ -55,7 +55,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   const database = rememberStatements(sqlite);
   const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }) });
   await bringUpToDate(db, sqlite);
-  allowAtOnce(db, { statements: database, inTransaction: () => sqlite.inTransaction });
+  allowAtOnce(db, engineOf(sqlite, database));
   return {
     db,
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
@@ -64,6 +64,15 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
       // Kysely has not opened it where all went past it (at-once), and closes only what it opened.
       if (sqlite.open) sqlite.close();
     },
+  };
+}
+
+function engineOf(sqlite: BetterSqlite3.Database, database: SqliteDatabase): Engine {
+  const begun = sqlite.transaction((work: () => unknown) => work());
+  return {
+    prepare: (text) => database.prepare(text),
+    inTransaction: () => sqlite.inTransaction,
+    transaction: <T>(work: () => T) => begun.immediate(work) as T,
   };
 }
 

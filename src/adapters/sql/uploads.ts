@@ -5,6 +5,7 @@ import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../../core/errors.ts';
 import { isLegalMove, isWithdrawable, type UploadState } from '../../core/upload.ts';
 import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
+import { ownOf } from './at-once.ts';
 import { createCommitQueue } from './commit-queue.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
 import { jobsOf, moveJob, toUpload, type Parts, type UploadRecord } from './moves.ts';
@@ -14,10 +15,10 @@ import type { Database } from './schema.ts';
 
 export function createUploadStore(parts: Parts & { readonly db: Kysely<Database> }): UploadStore {
   const { db, clock, audit } = parts;
-  const inTransaction = createCommitQueue(db);
+  const { commit: inTransaction, commitAtOnce } = createCommitQueue(db);
   return {
     ...uploadQueries(db),
-    begin: (upload, actor) => inTransaction((trx) => insertUpload(parts, trx, upload, actor)),
+    begin: (upload, actor) => commitAtOnce((own) => insertUpload(parts, own, upload, actor)),
     change: (id, change, actor) =>
       inTransaction((trx) => changeUpload(parts, trx, id, change, actor)),
     persist: async (id, coverage, closed, identity) => {
@@ -224,9 +225,9 @@ async function adoptDirect(
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute();
-  await insertUpload(
+  insertUpload(
     parts,
-    trx,
+    ownOf(trx),
     {
       ...where,
       memberId: siteMember,
