@@ -8,7 +8,7 @@ import { isSigned } from '../../src/adapters/sftp-server/auth.ts';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { connect, connectSsh, openSftp, until } from '../support/sftp-client.ts';
 import { makeKey, startServer, type TestKey } from '../support/sftp-server.ts';
-import { bareSocket, servesOthers } from '../support/ssh-messages.ts';
+import { attacker, bareSocket, servesOthers } from '../support/ssh-messages.ts';
 
 const server = await startServer({ channels: 3, connectionsPerUser: 4 });
 t.teardown(() => server.close());
@@ -39,8 +39,11 @@ void t.test(
       { username: 'x'.repeat(500), password: 'x' },
       { username: 'alice' },
     ];
-    for (const attempt of attempts) await t.rejects(connectSsh({ port, ...attempt }));
+    for (const attempt of attempts) {
+      await t.rejects(connectSsh({ port, localAddress: attacker, ...attempt }));
+    }
     t.ok(accounts.logins.filter(({ accepted }) => accepted).length <= 2);
+    await servesOthers(t, server);
   },
 );
 
@@ -62,7 +65,8 @@ void t.test('an account that has expired tells its owner so, and nobody else', a
     { authHandler: impostor(alice.key) },
   ];
   for (const login of others) {
-    await connectSsh({ port, username: 'alice', ...login }).catch((error: Error) => {
+    const from = { port, localAddress: attacker, username: 'alice' };
+    await connectSsh({ ...from, ...login }).catch((error: Error) => {
       heard.push(error.message);
     });
   }
@@ -74,8 +78,9 @@ void t.test('an account that has expired tells its owner so, and nobody else', a
 void t.test('a forged signature is refused: only a verified one counts', async (t) => {
   const { key } = users.get('alice') ?? { key: makeKey() };
   const authHandler = impostor(key);
-  await t.rejects(connectSsh({ port, username: 'alice', authHandler }));
+  await t.rejects(connectSsh({ port, localAddress: attacker, username: 'alice', authHandler }));
   t.same(accounts.logins.at(-1), { name: 'alice', method: 'publickey', accepted: false });
+  await servesOthers(t, server);
 });
 
 /** The public half of alice's key, signed with another: what a client sends that stole a public key. */
@@ -128,6 +133,7 @@ void t.test('after six failures the connection ends', async (t) => {
   client.on('error', () => undefined);
   client.connect({
     host: '127.0.0.1',
+    localAddress: attacker,
     port,
     username: 'alice',
     authHandler: (_left, _partial, next) => {
@@ -137,6 +143,7 @@ void t.test('after six failures the connection ends', async (t) => {
   });
   await ended;
   t.ok(tries <= 7, `${tries} tries`);
+  await servesOthers(t, server);
 });
 
 void t.test(
@@ -156,6 +163,7 @@ void t.test(
     const sftp = await openSftp(other);
     t.same(await sftp.list('.'), ['gpg', 'receipts'], 'SFTP works after all that');
     other.end();
+    await servesOthers(t, server);
   },
 );
 
