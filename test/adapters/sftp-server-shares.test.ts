@@ -149,14 +149,14 @@ function counting(): {
         const file = await storage.open(path, how);
         if (how.write) return file;
         counts.open += 1;
-        return {
-          ...file,
-          readInto: (target, offset) => gate.then(() => file.readInto(target, offset)),
-          close: () => {
-            counts.open -= 1;
-            return file.close();
-          },
+        const readInto = file.readInto.bind(file);
+        const close = file.close.bind(file);
+        file.readInto = (target, offset) => gate.then(() => readInto(target, offset));
+        file.close = () => {
+          counts.open -= 1;
+          return close();
         };
+        return file;
       },
       list: async function* (path) {
         for await (const entries of storage.list(path)) {
