@@ -12,6 +12,7 @@ import t from 'tap';
 import { giveBack, takeBuffer } from '../../src/adapters/sftp-server/buffers.ts';
 import { createPacketReader, packetType } from '../../src/adapters/sftp-server/codec.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
+import { createHandshakes } from '../../src/adapters/sftp-server/handshakes.ts';
 import { shareReads } from '../../src/adapters/sftp-server/shared-socket.ts';
 import {
   dropTooEarly,
@@ -279,7 +280,7 @@ void t.test('a socket lends its memory, unless somebody holds on to it', async (
   const pieces: Buffer[] = [];
   let socket: Socket | undefined;
   const server = createServer({ pauseOnConnect: true }, (accepted) => {
-    const shared = shareReads(accepted);
+    const shared = shareReads(accepted, createHandshakes(), 'somewhere');
     socket = shared.socket;
     socket.on('data', (piece) => pieces.push(piece));
     socket.on('end', () => socket?.end('bye'));

@@ -14,6 +14,7 @@ import { LiveConnection, type ConnectionParts } from './connection.ts';
 import { createReceiptSigner, type ReceiptSigner } from './delivery-receipts.ts';
 import { createDoor, sourceOf, type Stranger } from './door.ts';
 import { createBudgets } from './handles.ts';
+import { createHandshakes } from './handshakes.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { createPenalties } from './penalties.ts';
 import { createRefusals } from './refusals.ts';
@@ -80,7 +81,8 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
     });
     signReceipt = createReceiptSigner(hostKeys);
     const listening = createServer({ pauseOnConnect: true }, (accepted) => {
-      const shared = shareReads(accepted);
+      const source = sourceOf(accepted.remoteAddress ?? '');
+      const shared = shareReads(accepted, handshakes, source);
       const { socket } = shared;
       if (greet(socket)) {
         reads.set(socket, shared);
@@ -185,6 +187,7 @@ export function createSftpServer(parts: SftpServerParts): SftpServer {
     penalties.save().catch((error: unknown) => void asFailure(error, log, 'penalties'));
   const budgets = createBudgets(limits.handlesPerUser);
   const shares = createShares();
+  const handshakes = createHandshakes();
   const startedMs = clock.now();
   const checkTimes = (): void => {
     for (const connection of live.values()) connection?.checkTime(clock.now());

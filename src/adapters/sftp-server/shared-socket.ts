@@ -4,6 +4,7 @@
 
 import { Socket } from 'node:net';
 import { createFirstWords } from './first-words.ts';
+import type { Handshakes } from './handshakes.ts';
 
 export interface SharedSocket {
   readonly socket: Socket;
@@ -30,8 +31,11 @@ interface WithHandle {
   _handle: object | null;
 }
 
-/** `accepted` is fresh from a server with `pauseOnConnect`, and is not to be used any more. */
-export function shareReads(accepted: Socket): SharedSocket {
+/**
+ * `accepted` is fresh from a server with `pauseOnConnect`, and is not to be used any more. Until `lend` is called its words wait
+ * for their turn among those of all strangers.
+ */
+export function shareReads(accepted: Socket, handshakes: Handshakes, source: string): SharedSocket {
   const inner = accepted as unknown as WithHandle;
   const handle = inner._handle;
   // A Node that keeps it elsewhere: as it always was.
@@ -55,16 +59,24 @@ export function shareReads(accepted: Socket): SharedSocket {
   const read = (count: number): boolean => {
     const bytes = memory.subarray(0, waiting + count);
     socket.cork();
-    if (reader === undefined) words.take(Buffer.from(bytes));
+    if (reader === undefined || lane.isBusy) words.take(Buffer.from(bytes));
     else lend(reader, bytes);
     socket.uncork();
     return true;
   };
   const options = { handle, onread: { buffer: () => memory.subarray(waiting), callback: read } };
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
-  const words = createFirstWords((bytes) => void socket.emit('data', bytes));
+  const pass = (bytes: Buffer): void => {
+    if (socket.destroyed) return;
+    socket.cork();
+    socket.emit('data', bytes);
+    socket.uncork();
+  };
+  const lane = handshakes.lane(source, pass, () => socket.destroy());
+  const words = createFirstWords((bytes) => lane.push(bytes));
   socket.once('close', () => {
     words.end();
+    lane.end();
     // The server counts its connections by the one it gave us.
     accepted.destroy();
   });
@@ -75,6 +87,7 @@ export function shareReads(accepted: Socket): SharedSocket {
     },
     lend: (given) => {
       reader = given;
+      lane.free();
     },
   };
 }
