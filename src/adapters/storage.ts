@@ -46,8 +46,15 @@ export async function createStorage(
     },
     space: () =>
       guarded(async () => {
-        const { bsize, blocks, bavail } = await calls.statfs(home);
-        return { blockBytes: bsize, totalBlocks: blocks, freeBlocks: bavail };
+        const { bsize, blocks, bavail, files, ffree } = await calls.statfs(home);
+        const [totalFiles, freeFiles] = [files, ffree];
+        return {
+          blockBytes: bsize,
+          totalBlocks: blocks,
+          freeBlocks: bavail,
+          totalFiles,
+          freeFiles,
+        };
       }),
     spoolPath: (area, name) => spool.path(area, name),
     claim: (path, name, expect) => spool.claim(path, name, expect),

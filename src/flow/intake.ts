@@ -59,6 +59,11 @@ export function createIntake(parts: IntakeParts): Intake {
           return parts.gate.hold([change.place.path], () =>
             truncate(parts, principal, change.place, change.sizeBytes, run),
           );
+        case 'make':
+          return parts.gate.hold([change.place.path], async () => {
+            await parts.room?.enterFolder();
+            await run({ freshInode: false });
+          });
         case 'rename': {
           const { from, to } = change;
           const go = (): Promise<void> => run({ freshInode: false });

@@ -12,6 +12,8 @@ import type { FileFacts, OpenFile, Storage } from './ports/storage.ts';
 export interface Room {
   /** Before a file is opened for writing; `needBytes` is what it is known to need. Throws QUOTA_REACHED or LOW_SPACE. */
   enter(principal: Principal, place: WritePlace, needBytes: number): Promise<void>;
+  /** Before a folder is made. Throws LOW_SPACE: a million of them would leave no room either. */
+  enterFolder(): Promise<void>;
   /** The same file, whose writes are refused when there is no room. `facts`: as it is now. */
   watch(principal: Principal, place: WritePlace, file: OpenFile, facts: FileFacts): OpenFile;
 }
@@ -29,6 +31,10 @@ const freshForWriteMs = 30_000;
 /** What a file is thought to have added is looked up after so much. */
 const settleBytes = 8 << 20;
 const spaceEveryMs = 500;
+/** What a folder takes where it takes anything. */
+const folderBytes = 4096;
+/** Files that uploads leave for results; of few a twentieth. */
+const keepFreeFiles = 20_000;
 const tellEveryMs = 60_000;
 
 /** Everything that one quota counts. */
@@ -58,6 +64,9 @@ export function createRoom(parts: RoomParts): Room {
       for (const account of accountsOf(principal, place)) {
         await quotas.need(account, Math.max(1, needBytes), { since: clock.now() - freshForOpenMs });
       }
+    },
+    enterFolder: async () => {
+      await floor.need(folderBytes);
     },
     watch: (principal, place, file, facts) => {
       const accounts = accountsOf(principal, place);
@@ -267,12 +276,14 @@ function createFloor({ storage, clock, log, keepFreeBytes }: RoomParts) {
   let floor = 0;
   /** Counted off since the disk was last asked. */
   let taken = 0;
+  let areFilesFew = false;
   let askedAt = -Infinity;
   let asking: Promise<void> | undefined;
   let toldAt = -Infinity;
   const ask = async (): Promise<void> => {
     const before = taken;
-    const { blockBytes, totalBlocks, freeBlocks } = await storage.space();
+    const { blockBytes, totalBlocks, freeBlocks, totalFiles, freeFiles } = await storage.space();
+    areFilesFew = totalFiles > 0 && freeFiles < Math.min(keepFreeFiles, totalFiles / 20);
     free = freeBlocks * blockBytes;
     floor = Math.min(keepFreeBytes, (totalBlocks * blockBytes) / 20);
     taken -= before;
@@ -290,13 +301,14 @@ function createFloor({ storage, clock, log, keepFreeBytes }: RoomParts) {
       asking = undefined;
     });
     await asking;
-    if (free - taken - bytes < floor) refuse();
+    if (areFilesFew || free - taken - bytes < floor) refuse();
     taken += bytes;
   };
   return {
     /** Undefined: there is room, and nothing to wait for. Rejects with LOW_SPACE. */
     need: (bytes: number): Promise<void> | undefined => {
-      const isKnown = clock.now() - askedAt < spaceEveryMs && free - taken - bytes >= floor;
+      const isRecent = clock.now() - askedAt < spaceEveryMs;
+      const isKnown = isRecent && !areFilesFew && free - taken - bytes >= floor;
       if (keepFreeBytes === 0) return undefined;
       if (!isKnown) return look(bytes);
       taken += bytes;

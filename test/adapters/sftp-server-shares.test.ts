@@ -7,6 +7,7 @@ import t from 'tap';
 import { packetType as fxp } from '../../src/adapters/sftp-server/codec.ts';
 import { encode } from '../../src/adapters/sftp-server/encode.ts';
 import { createShares } from '../../src/adapters/sftp-server/shares.ts';
+import { AppError } from '../../src/core/errors.ts';
 import type { Storage } from '../../src/flow/ports/storage.ts';
 import { openSftp, until } from '../support/sftp-client.ts';
 import { startServer } from '../support/sftp-server.ts';
@@ -215,5 +216,29 @@ void t.test('more ids than a listing has are not looked up', async (t) => {
   t.match(await ask(256), /answer of type 201/);
   t.match(await ask(257), /FAILURE/);
   await servesOthers(t, server);
+  alice.end();
+});
+
+void t.test('a disk that is full fills no log', async (t) => {
+  const server = await startServer({}, (storage) => ({
+    ...storage,
+    makeFolder: async (path) => {
+      if (path.endsWith('crowd')) throw new AppError('DISK_FULL', { detail: 'ENOSPC' });
+      return storage.makeFolder(path);
+    },
+  }));
+  t.teardown(() => server.close());
+  const alice = await insider(server);
+  for (let count = 0; count < 200; count += 1) {
+    t.match(await alice.status(fxp.MKDIR, 'crowd', 0), /^FAILURE/);
+  }
+  const lines = server.log.lines.filter((line) => line.startsWith('error'));
+  t.equal(lines.length, 10);
+  t.notOk(lines.some((line) => line.includes('crowd')));
+  t.notOk(existsSync(join(server.home, 'ji_brain/alice/crowd')));
+  t.ok(
+    server.intake.events.every((event) => !event.startsWith('make')),
+    'nothing was made',
+  );
   alice.end();
 });

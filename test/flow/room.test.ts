@@ -26,7 +26,7 @@ const member = (quotaBytes: number | null, projectQuota: number | null = null): 
   projects: [{ id: 'p', name: 'brain', partners: ['UMHS'], quotaBytes: projectQuota }],
 });
 
-async function rig(t: Test, keepFreeBytes = 0, free?: { bytes: number }) {
+async function rig(t: Test, keepFreeBytes = 0, free?: { bytes?: number; files?: number }) {
   const root = await mkdtemp(join(tmpdir(), 'clubhouse-room-'));
   const storage = await createStorage({ home: join(root, 'home'), spool: join(root, 'spool') });
   const at = (path: string): string => join(root, 'home', path);
@@ -43,6 +43,8 @@ async function rig(t: Test, keepFreeBytes = 0, free?: { bytes: number }) {
     blockBytes: 1,
     totalBlocks: 1000 * MB,
     freeBlocks: (free?.bytes ?? 900 * MB) - (await sizeOf(at('ji_brain/alice/gpg/a'))),
+    totalFiles: free?.files === undefined ? 0 : 1_000_000,
+    freeFiles: free?.files ?? 0,
   });
   const room = createRoom({
     storage: { list: (path) => storage.list(path), space },
@@ -182,4 +184,23 @@ void t.test('uploads leave the last free space alone, and the log hears it once'
   );
   t.equal(log.lines.length, 1, 'one line a minute');
   await file.close();
+});
+
+void t.test('folders and empty files take room as well', async (t) => {
+  const free = { bytes: 102 * MB, files: 900_000 };
+  const { room, open, at, time } = await rig(t, 100 * MB, free);
+  const make = (): Promise<string> => code(room.enterFolder());
+  t.equal(await make(), 'OK');
+  free.bytes = 40 * MB;
+  time.now += 1000;
+  t.equal(await make(), 'LOW_SPACE');
+  free.bytes = 500 * MB;
+  free.files = 19_999;
+  time.now += 1000;
+  t.equal(await make(), 'LOW_SPACE', 'few files may still be made');
+  t.equal(await code(open(member(null), 'ji_brain/alice/gpg/b')), 'LOW_SPACE');
+  await t.rejects(stat(at('ji_brain/alice/gpg/b')));
+  free.files = 20_001;
+  time.now += 1000;
+  t.equal(await make(), 'OK');
 });

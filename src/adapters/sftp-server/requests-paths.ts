@@ -89,7 +89,11 @@ export async function mkdir(
   _reader: Reader,
   id: number,
 ): Promise<Buffer> {
-  await context.storage.makeFolder(onDisk(place).path);
+  const at = onDisk(place);
+  const change = { kind: 'make', place: writePlaceOf(at) } as const;
+  await context.intake.change(context.principal(), change, () =>
+    context.storage.makeFolder(at.path),
+  );
   return success(id);
 }
 

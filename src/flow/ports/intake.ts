@@ -39,7 +39,9 @@ export type Change =
       /** A folder takes everything below it along. */
       readonly isFolder: boolean;
     }
-  | { readonly kind: 'truncate'; readonly place: WritePlace; readonly sizeBytes: number };
+  | { readonly kind: 'truncate'; readonly place: WritePlace; readonly sizeBytes: number }
+  /** A folder. */
+  | { readonly kind: 'make'; readonly place: WritePlace };
 
 export interface Intake {
   /**

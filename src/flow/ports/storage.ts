@@ -77,6 +77,9 @@ export interface Storage {
     readonly blockBytes: number;
     readonly totalBlocks: number;
     readonly freeBlocks: number;
+    /** Files and folders that there may be, and may still be; 0 where the file system counts none. */
+    readonly totalFiles: number;
+    readonly freeFiles: number;
   }>;
 
   // --- the spool (data/spool, same file system): absolute paths, for workers -----------------------------
