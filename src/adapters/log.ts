@@ -3,10 +3,16 @@
 
 import { pino, type DestinationStream } from 'pino';
 import type { Log } from '../flow/ports/clock.ts';
+import { createLines } from './log-lines.ts';
 
 const forbidden = ['path', 'name', 'filename', 'value', 'key', 'password', 'uid'];
 
-export function createLog(level: string, destination?: DestinationStream): Log {
+const standardOutput = 1;
+
+export function createLog(
+  level: string,
+  destination: DestinationStream = createLines(standardOutput),
+): Log {
   const options = {
     level,
     base: null,
@@ -14,5 +20,5 @@ export function createLog(level: string, destination?: DestinationStream): Log {
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination);
 }
