@@ -70,6 +70,7 @@ export function createAuthenticator(parts: AuthParts): Authenticator {
   let failures = 0;
   let requests = 0;
   let isDone = false;
+  let isOver = false;
   let asked: AuthContext | undefined;
 
   const refuse = async (attempt: AuthContext, sinceMs: number): Promise<void> => {
@@ -121,7 +122,8 @@ export function createAuthenticator(parts: AuthParts): Authenticator {
     if (!isIn) return refuse(attempt, sinceMs);
     penalties?.forgive(source, name);
     isDone = true;
-    attempt.accept();
+    // ssh2 would look after a client that has gone, for a minute.
+    if (!isOver) attempt.accept();
   };
 
   const decide = async (attempt: AuthContext): Promise<void> => {
@@ -146,6 +148,7 @@ export function createAuthenticator(parts: AuthParts): Authenticator {
       decide(attempt).catch(failed);
     },
     ended: async () => {
+      isOver = true;
       if (asked !== undefined && !isDone) await record(asked, false).catch(failed);
     },
   };
