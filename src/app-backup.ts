@@ -17,6 +17,7 @@ import { inspectRecipientKey } from './adapters/openpgp/recipient-keys.ts';
 import { loadSecrets } from './adapters/secrets.ts';
 import { takeServeLock } from './adapters/serve-lock.ts';
 import { AuditLog } from './adapters/sql/audit.ts';
+import { freshUploads } from './adapters/sql/fresh-uploads.ts';
 import { migrations } from './adapters/sql/migrations.ts';
 import { fitRows, type Restored } from './adapters/sql/restored.ts';
 import { copyRows } from './adapters/sql/row-copy.ts';
@@ -241,6 +242,7 @@ async function settleDown(
   const { db } = database;
   try {
     const audit = new AuditLog(secrets.derive('audit'), systemClock);
+    freshUploads({ db, audit, clock: systemClock });
     const disk = diskOf(paths);
     const { createdAt, files } = facts;
     const tools = { db, audit, clock: systemClock, disk, site };

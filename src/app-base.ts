@@ -16,6 +16,7 @@ import { argonPasswords } from './adapters/passwords.ts';
 import { loadSecrets, type Secrets } from './adapters/secrets.ts';
 import { AuditLog, type AuditFault, type AuditHead } from './adapters/sql/audit.ts';
 import { createDeliveries } from './adapters/sql/deliveries.ts';
+import { freshUploads } from './adapters/sql/fresh-uploads.ts';
 import { SqlMembers } from './adapters/sql/members.ts';
 import { createPartners } from './adapters/sql/partners.ts';
 import { createPenaltyStore } from './adapters/sql/penalties.ts';
@@ -59,6 +60,7 @@ export async function openBase(home: string, actor: 'cli' | 'server'): Promise<B
   const opened = await openSqlite(paths.database);
   const { db } = opened;
   const audit = new AuditLog(secrets.derive('audit'), clock);
+  freshUploads({ db, audit, clock });
   const anchor = anchorOf(paths, db, audit);
   const close = async (): Promise<void> => {
     try {

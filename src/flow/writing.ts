@@ -144,9 +144,9 @@ async function leaveLate(
     declaredSizeBytes: undefined,
     ...asBegun(to),
   });
-  const row = await parts.uploads.begin(upload, actor);
+  if (how === undefined) group.uploadId = (await parts.uploads.begin(upload, actor)).id;
+  else await parts.uploads.beginSoon(upload, actor);
   group.late = undefined;
-  group.uploadId = row.id;
 }
 
 const asBegun = (to: Ending | undefined): Pick<NewUpload, 'state' | 'settleAt' | 'reason'> => {

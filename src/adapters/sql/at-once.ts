@@ -11,6 +11,8 @@ export interface Engine {
   readonly inTransaction: () => boolean;
   /** Begins with the write lock and ends with `work`; inside of another one it is a savepoint. Throws what `work` throws. */
   readonly transaction: <T>(work: () => T) => T;
+  /** Runs before whatever is asked outside of a transaction, and before each transaction. */
+  before: ((own: Own) => void) | undefined;
 }
 
 /**
@@ -27,6 +29,11 @@ const engines = new WeakMap<object, Engine>();
 
 export function allowAtOnce(db: Kysely<Database>, engine: Engine): void {
   engines.set(db.getExecutor().adapter, engine);
+}
+
+export function beforeQueries(db: Kysely<Database>, run: (own: Own) => void): void {
+  const engine = engineOf(db);
+  if (engine !== undefined) engine.before = run;
 }
 
 const engineOf = (db: Kysely<Database>): Engine | undefined =>
@@ -54,7 +61,11 @@ export function runAtOnce(
   { sql, parameters }: Pick<CompiledQuery, 'sql' | 'parameters'>,
 ): readonly unknown[] | undefined {
   const engine = engineOf(db);
-  if (engine === undefined || (!db.isTransaction && engine.inTransaction())) return undefined;
+  if (engine === undefined) return undefined;
+  if (!db.isTransaction) {
+    if (engine.inTransaction()) return undefined;
+    engine.before?.({ db, engine });
+  }
   return answer(engine.prepare(sql), parameters);
 }
 

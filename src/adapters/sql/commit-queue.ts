@@ -10,6 +10,7 @@ interface Waiting {
   readonly work: (trx: Transaction<Database>) => Promise<unknown>;
   /** The same, where it is done in one go. */
   readonly atOnce?: (own: Own) => unknown;
+  readonly isApart?: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -18,6 +19,8 @@ export interface CommitQueue {
   readonly commit: <T>(work: (trx: Transaction<Database>) => Promise<T>) => Promise<T>;
   /** Work that waits for nothing: where all of a turn is such work, it is committed before anything else runs. */
   readonly commitAtOnce: <T>(work: (own: Own) => T) => Promise<T>;
+  /** The same for work that may run before what goes before all queries (Engine.before). */
+  readonly commitApart: <T>(work: (own: Own) => T) => Promise<T>;
 }
 
 /** As long as one transaction may hold up all others. */
@@ -36,7 +39,7 @@ export function createCommitQueue(db: Kysely<Database>): CommitQueue {
     }
     isRunning = false;
   };
-  const enter = <T>(works: Pick<Waiting, 'work' | 'atOnce'>): Promise<T> =>
+  const enter = <T>(works: Pick<Waiting, 'work' | 'atOnce' | 'isApart'>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       queue.push({ ...works, resolve: (value) => resolve(value as T), reject });
       if (isRunning) return;
@@ -47,6 +50,8 @@ export function createCommitQueue(db: Kysely<Database>): CommitQueue {
   return {
     commit: (work) => enter({ work }),
     commitAtOnce: (work) => enter({ work: async (trx) => work(ownOf(trx)), atOnce: work }),
+    commitApart: (work) =>
+      enter({ work: async (trx) => work(ownOf(trx)), atOnce: work, isApart: true }),
   };
 }
 
@@ -55,6 +60,7 @@ function commitGroup(own: Own, group: readonly Waiting[]): void {
   const { engine } = own;
   const answers: (() => void)[] = [];
   try {
+    if (!group.every(({ isApart }) => isApart)) engine.before?.(own);
     engine.transaction(() => {
       for (const { atOnce, resolve, reject } of group) {
         try {

@@ -4,6 +4,7 @@ import type { Kysely, Migration, MigrationProvider } from 'kysely';
 import { uploadStates } from '../../core/upload.ts';
 import { sql } from './kysely.ts';
 import { auditMigration } from './migration-audit.ts';
+import { freshMigration } from './migration-fresh.ts';
 import { hardnessMigration } from './migration-hardness.ts';
 import { indexesMigration } from './migration-indexes.ts';
 import { jobsMigration } from './migration-jobs.ts';
@@ -116,5 +117,6 @@ export const migrations: MigrationProvider = {
       '005-audit': auditMigration,
       '006-upkeep': upkeepMigration,
       '007-indexes': indexesMigration,
+      '008-fresh': freshMigration,
     }),
 };

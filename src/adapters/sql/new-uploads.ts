@@ -44,8 +44,13 @@ const insertUploadRow = insertion('upload', [
 ]);
 
 /** All in one go, for this is done for every small file. */
-export function insertUpload(parts: Parts, own: Own, upload: NewUpload, actor: string): Upload {
-  const now = parts.clock.now();
+export function insertUpload(
+  parts: Parts,
+  own: Own,
+  upload: NewUpload,
+  actor: string,
+  now: number = parts.clock.now(),
+): Upload {
   const before = newest(own, upload);
   const row = begun(upload, newId(), now);
   row.uploadKey = before?.uploadKey ?? freeKey(own, upload.memberId, upload.path, row.id);

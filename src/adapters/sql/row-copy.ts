@@ -68,6 +68,12 @@ async function rowCopy(
        (select group_concat(state) from job where job."uploadId" = upload.id) as states
      from upload where path = ? order by "createdAt" desc, generation desc limit 1`,
   );
+  // One whose rows are still to be made (fresh-uploads.ts) is newer than all that has rows.
+  const noted = rows.prepare<[string], UploadRow>(
+    `select upload ->> 'kind' as kind, upload ->> '$.identity.inode' as inode,
+       upload ->> '$.identity.sizeBytes' as "sizeBytes", null as "rawRemovedAt", upload ->> 'state' as states
+     from fresh_upload where upload ->> 'path' = ? order by seq desc limit 1`,
+  );
   const named = rows.prepare<[string, string, string], { readonly state: string }>(
     `select job.state from job join project on project.id = job."projectId"
      where project.name = ? and job.partner = ? and job.output = ?
@@ -81,7 +87,7 @@ async function rowCopy(
       const isNamed = named.get(place.project, place.partner, place.output) !== undefined;
       return isNamed && found.modifiedMs < begunAt - grainMs ? 'take' : isNamed ? 'leave' : 'skip';
     }
-    const row = newest.get(found.path);
+    const row = noted.get(found.path) ?? newest.get(found.path);
     if (row === undefined || row.rawRemovedAt !== null || row.inode === null) {
       return isOld ? 'take' : 'skip';
     }
@@ -119,7 +125,9 @@ function* owedFiles(rows: BetterSqlite3.Database): Generator<OwedFile> {
   const uploads = rows
     .prepare<[], { path: string; inode: string | null; claim: string | null }>(
       `select path, inode, claim from upload where exists
-         (select 1 from job where job."uploadId" = upload.id and ${open})`,
+         (select 1 from job where job."uploadId" = upload.id and ${open})
+       union all select upload ->> 'path', upload ->> '$.identity.inode', null
+         from fresh_upload where upload ->> 'state' = 'settling'`,
     )
     .all();
   for (const { path, inode, claim } of uploads) {

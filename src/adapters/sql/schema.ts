@@ -326,6 +326,15 @@ export interface UnreadRootTable {
   since: number;
 }
 
+/** An upload that is closed and whose rows are still to be made (fresh-uploads.ts). */
+export interface FreshUploadTable {
+  seq: Generated<number>;
+  /** NewUpload as JSON. */
+  upload: string;
+  actor: string;
+  createdAt: number;
+}
+
 export interface Database {
   project: ProjectTable;
   project_partner: ProjectPartnerTable;
@@ -348,4 +357,5 @@ export interface Database {
   audit_head: AuditHeadTable;
   arrival: ArrivalTable;
   unread_root: UnreadRootTable;
+  fresh_upload: FreshUploadTable;
 }

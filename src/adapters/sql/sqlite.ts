@@ -19,6 +19,25 @@ import type { Database } from './schema.ts';
 
 /** A write transaction takes the write lock at once, so it can wait for others instead of failing half way. */
 class ImmediateDriver extends SqliteDriver {
+  readonly #before: () => void;
+
+  constructor(config: SqliteDialectConfig, before: () => void) {
+    super(config);
+    this.#before = before;
+  }
+
+  /** There is one connection, so nobody has a transaction open. */
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection();
+    try {
+      this.#before();
+    } catch (error) {
+      await super.releaseConnection();
+      throw error;
+    }
+    return connection;
+  }
+
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'));
   }
@@ -26,14 +45,16 @@ class ImmediateDriver extends SqliteDriver {
 
 class ImmediateSqliteDialect extends SqliteDialect {
   readonly #config: SqliteDialectConfig;
+  readonly #before: () => void;
 
-  constructor(config: SqliteDialectConfig) {
+  constructor(config: SqliteDialectConfig, before: () => void) {
     super(config);
     this.#config = config;
+    this.#before = before;
   }
 
   override createDriver(): Driver {
-    return new ImmediateDriver(this.#config);
+    return new ImmediateDriver(this.#config, this.#before);
   }
 }
 
@@ -53,13 +74,16 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   // 16 MB of log before it is written into the file, four times SQLite's own: few pages change again and again.
   sqlite.pragma('wal_autocheckpoint = 4000');
   const database = rememberStatements(sqlite);
-  const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }) });
+  const engine = engineOf(sqlite, database);
+  const before = (): void => engine.before?.({ db, engine });
+  const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }, before) });
   await bringUpToDate(db, sqlite);
-  allowAtOnce(db, engineOf(sqlite, database));
+  allowAtOnce(db, engine);
   return {
     db,
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
     close: async () => {
+      before();
       await db.destroy();
       // Kysely has not opened it where all went past it (at-once), and closes only what it opened.
       if (sqlite.open) sqlite.close();
@@ -73,6 +97,7 @@ function engineOf(sqlite: BetterSqlite3.Database, database: SqliteDatabase): Eng
     prepare: (text) => database.prepare(text),
     inTransaction: () => sqlite.inTransaction,
     transaction: <T>(work: () => T) => begun.immediate(work) as T,
+    before: undefined,
   };
 }
 

@@ -6,6 +6,8 @@ import { uploadStates, type UploadState } from '../../core/upload.ts';
 import type { Upload, UploadStore } from '../../flow/ports/jobs.ts';
 import { toUpload, type UploadRecord } from './moves.ts';
 import { sql } from './kysely.ts';
+import { freeOwn } from './at-once.ts';
+import type { FreshUploads } from './fresh-uploads.ts';
 import { prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
@@ -24,9 +26,14 @@ type Queries = Pick<
   | 'outgoings'
 >;
 
-export function uploadQueries(db: Kysely<Database>): Queries {
+export function uploadQueries(db: Kysely<Database>, fresh: Pick<FreshUploads, 'has'>): Queries {
   return {
-    latest: (path, memberId) => latest(db, path, memberId),
+    latest: async (path, memberId) => {
+      // Asked for each new file. Where no rows are to be made for this path, those of others need not be made for it.
+      const own = memberId === undefined || fresh.has(path) ? undefined : freeOwn(db);
+      const isNew = own !== undefined && anyAtPath.now(own, { path }).length === 0;
+      return isNew ? undefined : latest(db, path, memberId);
+    },
     below: (folder) => below(db, folder),
     find: async (id) => {
       const row = await db.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
@@ -131,6 +138,10 @@ const atPath = prepared<{ path: string }, UploadRecord>((db, value) =>
 
 const atPathOf = prepared<{ path: string; memberId: string }, UploadRecord>((db, value) =>
   newestFirst(db, value('path')).where('memberId', '=', value('memberId')),
+);
+
+const anyAtPath = prepared<{ path: string }, { id: string }>((db, value) =>
+  db.selectFrom('upload').select('id').where('path', '=', value('path')).limit(sql.lit(1)),
 );
 
 async function latest(

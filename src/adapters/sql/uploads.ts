@@ -7,6 +7,7 @@ import { isLegalMove, isWithdrawable, type UploadState } from '../../core/upload
 import type { Identity, Upload, UploadChange, UploadStore } from '../../flow/ports/jobs.ts';
 import { ownOf } from './at-once.ts';
 import { createCommitQueue } from './commit-queue.ts';
+import { freshUploads } from './fresh-uploads.ts';
 import { beforeClaim, insertJobs, insertUpload, newPlace } from './new-uploads.ts';
 import { jobsOf, moveJob, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { prepared, updateRow } from './prepared.ts';
@@ -15,10 +16,13 @@ import type { Database } from './schema.ts';
 
 export function createUploadStore(parts: Parts & { readonly db: Kysely<Database> }): UploadStore {
   const { db, clock, audit } = parts;
-  const { commit: inTransaction, commitAtOnce } = createCommitQueue(db);
+  const queue = createCommitQueue(db);
+  const { commit: inTransaction, commitAtOnce } = queue;
+  const fresh = freshUploads(parts);
   return {
-    ...uploadQueries(db),
+    ...uploadQueries(db, fresh),
     begin: (upload, actor) => commitAtOnce((own) => insertUpload(parts, own, upload, actor)),
+    beginSoon: (upload, actor) => fresh.note(queue, upload, actor),
     change: (id, change, actor) =>
       inTransaction((trx) => changeUpload(parts, trx, id, change, actor)),
     persist: async (id, coverage, closed, identity) => {

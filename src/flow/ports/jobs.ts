@@ -87,6 +87,8 @@ export interface UploadStore {
   find(id: string): Promise<Upload | undefined>;
   /** Makes the next generation at its path and a job for each partner of the project ('' while it has none). */
   begin(upload: NewUpload, actor: string): Promise<Upload>;
+  /** The same for one that nobody needs the row of: it is durable when this resolves, and its row is there for whoever asks. */
+  beginSoon(upload: NewUpload, actor: string): Promise<void>;
   /** Changes the row and moves all its jobs. `queued` also makes jobs for partners that the project gained meanwhile. */
   change(id: string, change: UploadChange, actor: string): Promise<Upload>;
   /** The progress of a writer; no state moves. */

@@ -1,0 +1,117 @@
+// New uploads that are closed, and whose rows are made a moment later, many at a time. The rows of one touch twenty pages, which
+// go to the log with each commit: as many bytes again as a small file has. Noted down it is one page, and the pages of forty are
+// hardly more than those of one. Nobody sees the difference: whatever is asked of the database makes the rows first, in this
+// process and in any other that opens it.
+
+import BetterSqlite3 from 'better-sqlite3';
+import type { Kysely, Selectable } from 'kysely';
+import type { NewUpload } from '../../flow/ports/jobs.ts';
+import { beforeQueries, freeOwn, type Own } from './at-once.ts';
+import type { CommitQueue } from './commit-queue.ts';
+import type { Parts } from './moves.ts';
+import { insertUpload } from './new-uploads.ts';
+import { sql } from './kysely.ts';
+import { insertion, prepared } from './prepared.ts';
+import type { Database, FreshUploadTable } from './schema.ts';
+
+export interface FreshUploads {
+  /** Resolves when it is durable. */
+  note(queue: CommitQueue, upload: NewUpload, actor: string): Promise<void>;
+  /** May rows of this path be still to be made? */
+  has(path: string): boolean;
+}
+
+/** So late rows are made at the latest; another process may not see them before. */
+const latestMs = 200;
+/** In one transaction, and without waiting longer: more would hold up everybody else. */
+const together = 100;
+
+const insertNote = insertion('fresh_upload', ['upload', 'actor', 'createdAt']);
+
+const oldest = prepared<Record<string, never>, Selectable<FreshUploadTable>>((db) =>
+  db.selectFrom('fresh_upload').selectAll().orderBy('seq').limit(sql.lit(together)),
+);
+
+const removeUntil = prepared<{ seq: number }, unknown>((db, value) =>
+  db.deleteFrom('fresh_upload').where('seq', '<=', value('seq')),
+);
+
+/** By the database: there are several stores on one. */
+const known = new WeakMap<Kysely<Database>, FreshUploads>();
+
+/** From now on the rows of what was noted are made before any other query of this database runs. */
+export function freshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
+  const there = known.get(parts.db) ?? createFreshUploads(parts);
+  known.set(parts.db, there);
+  return there;
+}
+
+/**
+ * One that cannot have rows, for instance of a project that is no more, must not keep all others from being found. Its file is an
+ * upload without a row then, and is held as such (lookout.ts).
+ */
+function makeOne(
+  parts: Parts,
+  own: Own,
+  { upload, actor, createdAt }: Pick<FreshUploadTable, 'upload' | 'actor' | 'createdAt'>,
+): void {
+  try {
+    const noted = JSON.parse(upload) as NewUpload;
+    own.engine.transaction(() => insertUpload(parts, own, noted, actor, createdAt));
+  } catch (error) {
+    const code = error instanceof BetterSqlite3.SqliteError ? error.code : '';
+    const isItsFault = code.startsWith('SQLITE_CONSTRAINT') || error instanceof SyntaxError;
+    if (!isItsFault || !own.engine.inTransaction()) throw error;
+  }
+}
+
+function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
+  const { db, clock } = parts;
+  const paths = new Set<string>();
+  /** Another process may have left some. */
+  let mayBeThere = true;
+  let timer: NodeJS.Timeout | undefined;
+
+  const makeSome = (own: Own): void => {
+    const notes = oldest.now(own, {});
+    for (const note of notes) makeOne(parts, own, note);
+    removeUntil.now(own, { seq: notes.at(-1)?.seq ?? 0 });
+  };
+  const makeRows = (own: Own): void => {
+    if (!mayBeThere) return;
+    clearTimeout(timer);
+    timer = undefined;
+    // Without a lock first: most processes find nothing.
+    while (oldest.now(own, {}).length > 0) own.engine.transaction(() => makeSome(own));
+    mayBeThere = false;
+    paths.clear();
+  };
+  beforeQueries(db, makeRows);
+
+  const makeNow = (): void => {
+    timer = undefined;
+    try {
+      const own = freeOwn(db);
+      if (own !== undefined) makeRows(own);
+    } catch {
+      // They stay noted, and whoever asks next is told.
+    }
+    if (mayBeThere) makeSoon();
+  };
+  const makeSoon = (): void => {
+    timer ??= setTimeout(makeNow, latestMs).unref();
+    if (paths.size === together) setImmediate(makeNow);
+  };
+  return {
+    has: (path) => paths.has(path),
+    note: (queue, upload, actor) => {
+      const row = { upload: JSON.stringify(upload), actor, createdAt: clock.now() };
+      return queue.commitApart((own) => {
+        insertNote(own, row);
+        mayBeThere = true;
+        paths.add(upload.path);
+        makeSoon();
+      });
+    },
+  };
+}
