@@ -39,9 +39,6 @@ export interface AuditFault {
   readonly text: string;
 }
 
-/** Seven variables each; statements of older SQLite have room for 999. */
-const rowsAStatement = 100;
-
 const emptyHead: AuditHead = { seq: 0, hash: '' };
 
 const isSameHead = (a: AuditHead, b: AuditHead): boolean => a.seq === b.seq && a.hash === b.hash;
@@ -113,31 +110,21 @@ export class AuditLog {
     return this.appendAll(trx, [entry]);
   }
 
-  /** The same for several, in this order, with a few statements for all of them. */
+  /** The same for several, in this order. */
   async appendAll(trx: Transaction<Database>, entries: readonly AuditEntry[]): Promise<void> {
-    if (entries.length === 0) return;
-    const own = ownOf(trx);
-    const [only] = entries;
-    if (entries.length === 1 && only !== undefined) {
-      this.appendNow(own, only);
-      return;
-    }
-    let head = this.#end(own);
-    const rows = entries.map((entry) => (head = this.#next(head, entry)));
-    for (let at = 0; at < rows.length; at += rowsAStatement) {
-      await trx
-        .insertInto('audit')
-        .values(rows.slice(at, at + rowsAStatement))
-        .execute();
-    }
-    this.#moveHead(own, head);
+    this.appendNow(ownOf(trx), entries);
   }
 
-  /** `append` in one go. */
-  appendNow(own: Own, entry: AuditEntry): void {
-    const row = this.#next(this.#end(own), entry);
-    insertEntry(own, row);
-    this.#moveHead(own, row);
+  /** The same in one go. */
+  appendNow(own: Own, entries: readonly AuditEntry[]): void {
+    if (entries.length === 0) return;
+    let head = this.#end(own);
+    for (const entry of entries) {
+      const row = this.#next(head, entry);
+      insertEntry(own, row);
+      head = row;
+    }
+    this.#moveHead(own, head);
   }
 
   #end(own: Own): AuditHead {

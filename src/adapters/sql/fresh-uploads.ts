@@ -9,7 +9,7 @@ import type { NewUpload } from '../../flow/ports/jobs.ts';
 import { beforeQueries, freeOwn, type Own } from './at-once.ts';
 import type { CommitQueue } from './commit-queue.ts';
 import type { Parts } from './moves.ts';
-import { insertUpload } from './new-uploads.ts';
+import { insertRows } from './new-uploads.ts';
 import { sql } from './kysely.ts';
 import { insertion, prepared } from './prepared.ts';
 import type { Database, FreshUploadTable } from './schema.ts';
@@ -46,24 +46,33 @@ export function freshUploads(parts: Parts & { readonly db: Kysely<Database> }): 
   return there;
 }
 
+type Note = Selectable<FreshUploadTable>;
+
+function makeAll({ audit }: Parts, own: Own, notes: readonly Note[]): void {
+  const entries = notes.map(
+    ({ upload, actor, createdAt }) =>
+      insertRows(own, JSON.parse(upload) as NewUpload, actor, createdAt).entry,
+  );
+  audit.appendNow(own, entries);
+}
+
 /**
  * One that cannot have rows, for instance of a project that is no more, must not keep all others from being found. Its file is an
  * upload without a row then, and is held as such (lookout.ts).
  */
-function makeOne(
-  parts: Parts,
-  own: Own,
-  { upload, actor, createdAt }: Pick<FreshUploadTable, 'upload' | 'actor' | 'createdAt'>,
-): void {
-  try {
-    const noted = JSON.parse(upload) as NewUpload;
-    own.engine.transaction(() => insertUpload(parts, own, noted, actor, createdAt));
-  } catch (error) {
-    const code = error instanceof BetterSqlite3.SqliteError ? error.code : '';
-    const isItsFault = code.startsWith('SQLITE_CONSTRAINT') || error instanceof SyntaxError;
-    if (!isItsFault || !own.engine.inTransaction()) throw error;
+function makeOneByOne(parts: Parts, own: Own, notes: readonly Note[]): void {
+  for (const note of notes) {
+    try {
+      own.engine.transaction(() => makeAll(parts, own, [note]));
+    } catch (error) {
+      if (!isItsFault(error) || !own.engine.inTransaction()) throw error;
+    }
   }
 }
+
+const isItsFault = (error: unknown): boolean =>
+  error instanceof SyntaxError ||
+  (error instanceof BetterSqlite3.SqliteError && error.code.startsWith('SQLITE_CONSTRAINT'));
 
 function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
   const { db, clock } = parts;
@@ -72,9 +81,9 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
   let mayBeThere = true;
   let timer: NodeJS.Timeout | undefined;
 
-  const makeSome = (own: Own): void => {
+  const makeSome = (own: Own, make: typeof makeAll): void => {
     const notes = oldest.now(own, {});
-    for (const note of notes) makeOne(parts, own, note);
+    make(parts, own, notes);
     removeUntil.now(own, { seq: notes.at(-1)?.seq ?? 0 });
   };
   const makeRows = (own: Own): void => {
@@ -82,7 +91,14 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
     clearTimeout(timer);
     timer = undefined;
     // Without a lock first: most processes find nothing.
-    while (oldest.now(own, {}).length > 0) own.engine.transaction(() => makeSome(own));
+    while (oldest.now(own, {}).length > 0) {
+      try {
+        own.engine.transaction(() => makeSome(own, makeAll));
+      } catch (error) {
+        if (!isItsFault(error)) throw error;
+        own.engine.transaction(() => makeSome(own, makeOneByOne));
+      }
+    }
     mayBeThere = false;
     paths.clear();
   };

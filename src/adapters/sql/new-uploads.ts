@@ -5,6 +5,7 @@ import type { Kysely, Transaction } from 'kysely';
 import type { UploadState } from '../../core/upload.ts';
 import type { NewUpload, Upload } from '../../flow/ports/jobs.ts';
 import { ownOf, type Own } from './at-once.ts';
+import type { AuditEntry } from './audit.ts';
 import { insertion, prepared } from './prepared.ts';
 import { jobsOf, rankOf, toUpload, type Parts, type UploadRecord } from './moves.ts';
 import { sql } from './kysely.ts';
@@ -44,13 +45,14 @@ const insertUploadRow = insertion('upload', [
 ]);
 
 /** All in one go, for this is done for every small file. */
-export function insertUpload(
-  parts: Parts,
-  own: Own,
-  upload: NewUpload,
-  actor: string,
-  now: number = parts.clock.now(),
-): Upload {
+export function insertUpload(parts: Parts, own: Own, upload: NewUpload, actor: string): Upload {
+  const { row, entry, states } = insertRows(own, upload, actor, parts.clock.now());
+  parts.audit.appendNow(own, [entry]);
+  return toUpload(row, states);
+}
+
+/** The rows without the audit entry, which the caller appends. `now`: when it was begun. */
+export function insertRows(own: Own, upload: NewUpload, actor: string, now: number): Inserted {
   const before = newest(own, upload);
   const row = begun(upload, newId(), now);
   row.uploadKey = before?.uploadKey ?? freeKey(own, upload.memberId, upload.path, row.id);
@@ -60,16 +62,16 @@ export function insertUpload(
   const { state, reason } = upload;
   for (const partner of partners)
     insertJob(own, row, { partner, state, reason, now, rankAt: null });
-  parts.audit.appendNow(own, {
-    actor,
-    action: 'upload.begun',
-    object: row.id,
-    detail: { generation: row.generation, kind: row.kind, state },
-  });
-  return toUpload(
-    row,
-    partners.map(() => state),
-  );
+  const detail = { generation: row.generation, kind: row.kind, state };
+  const entry = { actor, action: 'upload.begun', object: row.id, detail };
+  return { row, entry, states: partners.map(() => state) };
+}
+
+interface Inserted {
+  readonly row: UploadRecord;
+  readonly entry: AuditEntry;
+  /** Of its jobs. */
+  readonly states: readonly UploadState[];
 }
 
 /** All but what depends on other rows. Field by field: V8 is slow with fields behind a spread. */
