@@ -1,7 +1,7 @@
 // Speed of an upload while both worker threads de-identify: the transfer of one must not wait for the work on another's
 // files. sshd's upload runs in the same minutes beside the same workers, so the machine is as full for it.
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeMultiFrame } from './images.ts';
@@ -25,11 +25,12 @@ export async function measureBusy(
     const key = await recipientFor(ours, material);
     await ours.site.run(key);
     for (let round = 0; round < rounds; round += 1) {
-      await fillWorkers(ours, material, round);
+      const names = await fillWorkers(ours, material, round);
       const a = await once(peer, material);
       const b = await once(ours, material);
       pairs.push({ peer: a, ours: b });
-      await ours.site.settled(['published', 'held', 'delivered'], 1);
+      await ours.site.settled(['published', 'held', 'delivered', 'withdrawn'], 1);
+      await makeRoom(ours, material, names);
     }
   } finally {
     await ours.stop();
@@ -57,17 +58,39 @@ async function fillWorkers(
   ours: ClubhouseTarget,
   material: Material,
   round: number,
-): Promise<void> {
+): Promise<readonly string[]> {
   const folder = join(material.folder, 'frames');
   await mkdir(folder, { recursive: true });
   const file = join(folder, 'frames.dcm');
-  if (round === 0) await makeMultiFrame(file, 2 * material.bigMb * 2 ** 20);
+  if (round === 0) await makeMultiFrame(file, material.bigMb * 2 ** 20);
   const names = [0, 1, 2, 3].map((n) => `${round}-${n}.dcm`);
   const lines = names.map((name) => `put ${file} ${ours.places.gpg.remote}/${name}`);
   await sftp(ours, lines, { folder: material.folder });
   const isAtWork = async (): Promise<boolean> =>
     (await ours.site.jobs()).filter(({ state }) => state === 'processing').length >= 2;
   for (let tries = 0; tries < 300 && !(await isAtWork()); tries += 1) await sleep(100);
+  return names;
+}
+
+/** A round takes eight times the large file, more than many a memory disk has twice. */
+async function makeRoom(
+  ours: ClubhouseTarget,
+  { folder }: Material,
+  names: readonly string[],
+): Promise<void> {
+  await sftp(
+    ours,
+    names.map((name) => `rm ${ours.places.gpg.remote}/${name}`),
+    { folder },
+  );
+  const shared = join(ours.site.home, 'data/home/ji_bench/club_house');
+  for await (const found of filesNamed(shared, /\.gpg$/)) await rm(found);
+}
+
+async function* filesNamed(folder: string, name: RegExp): AsyncGenerator<string> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && name.test(entry.name)) yield join(entry.parentPath, entry.name);
+  }
 }
 
 async function once(to: Target, material: Material): Promise<Once> {
