@@ -5,9 +5,10 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { freeOwn } from '../../src/adapters/sql/at-once.ts';
+import { freeOwn, type Engine } from '../../src/adapters/sql/at-once.ts';
 import { AuditLog } from '../../src/adapters/sql/audit.ts';
 import { freshUploads } from '../../src/adapters/sql/fresh-uploads.ts';
+import { SqlMembers } from '../../src/adapters/sql/members.ts';
 import { copyRows } from '../../src/adapters/sql/row-copy.ts';
 import { openSqlite, type OpenDatabase } from '../../src/adapters/sql/sqlite.ts';
 import { createUploadStore } from '../../src/adapters/sql/uploads.ts';
@@ -53,6 +54,12 @@ function onDisk(rig: Rig): { readonly notes: number; readonly uploads: number } 
   }
 }
 
+function engineOf(db: OpenDatabase['db']): Engine {
+  const own = freeOwn(db);
+  if (own === undefined) throw new Error('a transaction is open');
+  return own.engine;
+}
+
 const paths = async (db: OpenDatabase['db']): Promise<string[]> =>
   (await db.selectFrom('upload').select('path').orderBy('path').execute()).map(({ path }) =>
     path.slice(gpg.length + 1),
@@ -63,12 +70,12 @@ void t.test('what is noted is durable, and whoever asks finds its rows', async (
   await note(rig, 'a.dcm');
   await note(rig, 'b.dcm');
   t.same(onDisk(rig), { notes: 2, uploads: 0 }, 'noted, and no more than that');
-  t.equal(await rig.uploads.latest(`${gpg}/new.dcm`, 'm-alice'), undefined);
-  t.same(onDisk(rig), { notes: 2, uploads: 0 }, 'another new path does not matter to it');
   const found = await rig.uploads.latest(`${gpg}/a.dcm`, 'm-alice');
   t.match(found, { generation: 1, states: ['settling'], settleAt: 1, closed: true, inode: '7' });
   t.same(onDisk(rig), { notes: 0, uploads: 2 });
   await note(rig, 'c.dcm');
+  t.equal(await rig.uploads.latest(`${gpg}/new.dcm`, 'm-alice'), undefined);
+  t.same(onDisk(rig), { notes: 1, uploads: 2 }, 'another new path does not matter to it');
   t.same(await paths(rig.db), ['a.dcm', 'b.dcm', 'c.dcm'], 'by a query');
   await note(rig, 'd.dcm');
   await rig.db.transaction().execute(async (trx) => {
@@ -95,7 +102,7 @@ void t.test('rows bear the time of the note, and follow in its order', async (t)
   ]);
 });
 
-void t.test('another process sees them soon, at once when it is opened', async (t) => {
+void t.test('rows are made soon, or by another process that asks', async (t) => {
   const rig = await rigOf(t);
   await note(rig, 'a.dcm');
   const later = Date.now() + 5000;
@@ -111,8 +118,80 @@ void t.test('another process sees them soon, at once when it is opened', async (
   freshUploads({ db: other.db, audit, clock });
   t.same(await paths(other.db), ['a.dcm', 'b.dcm']);
   await note(rig, 'c.dcm');
-  t.same(await paths(rig.db), ['a.dcm', 'b.dcm', 'c.dcm'], 'made once, by whoever came first');
+  t.equal((await paths(other.db)).length, 3, 'each time it asks');
+  t.equal((await paths(rig.db)).length, 3, 'made once, by whoever came first');
   t.equal(await rig.audit.firstFault(rig.db), undefined);
+});
+
+void t.test('a command changes also what was noted while it waited for the lock', async (t) => {
+  const rig = await rigOf(t);
+  const path = join(rig.folder, 'clubhouse.db');
+  const other = await openSqlite(path);
+  t.teardown(() => other.close());
+  const { clock } = rig;
+  const audit = new AuditLog(new Uint8Array(32), clock);
+  freshUploads({ db: other.db, audit, clock });
+  const engine = engineOf(other.db);
+  const { before } = engine;
+  const server = new BetterSqlite3(path);
+  t.teardown(() => server.close());
+  engine.before = (own) => {
+    before?.(own);
+    if (own.engine.inTransaction()) return;
+    server
+      .prepare('insert into fresh_upload (upload, actor, "createdAt") values (?, ?, ?)')
+      .run(JSON.stringify(fresh('a.dcm')), 'm-alice', 1);
+  };
+  const members = new SqlMembers({ db: other.db, audit, clock, actor: 'cli' });
+  t.same(await members.remove('m-alice'), { withdrawn: 1 });
+  engine.before = before;
+  const jobs = await rig.db.selectFrom('job').select('state').execute();
+  t.same(jobs, [{ state: 'withdrawn' }]);
+  t.equal(await rig.audit.firstFault(rig.db), undefined);
+});
+
+void t.test('rows that were undone with another transaction are made again', async (t) => {
+  const rig = await rigOf(t);
+  const engine = engineOf(rig.db);
+  const { before } = engine;
+  await note(rig, 'a.dcm');
+  // As if it were noted when the transaction has its turn and has not begun.
+  engine.before = (own) => {
+    if (own.engine.inTransaction()) before?.(own);
+  };
+  await t.rejects(
+    rig.db.transaction().execute(async (trx) => {
+      t.same(await paths(trx), ['a.dcm']);
+      throw new Error('undone');
+    }),
+    { message: 'undone' },
+  );
+  engine.before = (own) => {
+    if (own.engine.inTransaction()) throw new Error('the disk is full');
+  };
+  await t.rejects(rig.db.transaction().execute(paths), { message: 'the disk is full' });
+  t.notOk(engine.inTransaction(), 'where none can be made there is no transaction');
+  engine.before = before;
+  t.match(await rig.uploads.latest(`${gpg}/a.dcm`, 'm-alice'), { generation: 1 });
+  t.same(onDisk(rig), { notes: 0, uploads: 1 });
+});
+
+void t.test('what cannot be made is tried again now and then, not without end', async (t) => {
+  const rig = await rigOf(t);
+  const engine = engineOf(rig.db);
+  const { transaction } = engine;
+  const fails = (): never => {
+    tries += 1;
+    throw new Error('the lock is taken');
+  };
+  let tries = 0;
+  await paths(rig.db);
+  for (let n = 0; n < 99; n += 1) await note(rig, `${n}.dcm`);
+  await note(rig, '99.dcm').then(() => Object.assign(engine, { transaction: fails }));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  Object.assign(engine, { transaction });
+  t.ok(tries >= 1 && tries <= 4, `${tries} tries`);
+  t.equal((await paths(rig.db)).length, 100);
 });
 
 void t.test('a process that dies before leaves them to the next', async (t) => {
@@ -131,6 +210,7 @@ void t.test('a process that dies before leaves them to the next', async (t) => {
     audit: new AuditLog(new Uint8Array(32), clock),
     clock,
   });
+  t.match(await uploads.latest(`${gpg}/a.dcm`, 'm-alice'), { generation: 1 }, 'the first question');
   t.equal((await uploads.dueSettling(2, Infinity, 10)).length, 1);
   t.equal((await uploads.dueSettling(2, Infinity, 10)).length, 1, 'once');
 });

@@ -11,7 +11,7 @@ export interface Engine {
   readonly inTransaction: () => boolean;
   /** Begins with the write lock and ends with `work`; inside of another one it is a savepoint. Throws what `work` throws. */
   readonly transaction: <T>(work: () => T) => T;
-  /** Runs before whatever is asked outside of a transaction, and before each transaction. */
+  /** Runs before whatever is asked outside of a transaction, before each transaction, and first in each of Kysely's. */
   before: ((own: Own) => void) | undefined;
 }
 

@@ -21,7 +21,7 @@ export interface FreshUploads {
   has(path: string): boolean;
 }
 
-/** So late rows are made at the latest; another process may not see them before. */
+/** So late rows are made at the latest. */
 const latestMs = 200;
 /** In one transaction, and without waiting longer: more would hold up everybody else. */
 const together = 100;
@@ -58,7 +58,7 @@ function makeAll({ audit }: Parts, own: Own, notes: readonly Note[]): void {
 
 /**
  * One that cannot have rows, for instance of a project that is no more, must not keep all others from being found. Its file is an
- * upload without a row then, and is held as such (lookout.ts).
+ * upload without a row then, and is found as such by the next start (lookout.ts).
  */
 function makeOneByOne(parts: Parts, own: Own, notes: readonly Note[]): void {
   for (const note of notes) {
@@ -76,9 +76,11 @@ const isItsFault = (error: unknown): boolean =>
 
 function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
   const { db, clock } = parts;
+  /** Of what this process noted, as far as it has no rows yet. */
   const paths = new Set<string>();
-  /** Another process may have left some. */
-  let mayBeThere = true;
+  /** Only a server notes, and one at a time. Whoever does not, as a command beside it, has to look each time. */
+  let doOthersNote = true;
+  let hasNoted = false;
   let timer: NodeJS.Timeout | undefined;
 
   const makeSome = (own: Own, make: typeof makeAll): void => {
@@ -87,9 +89,8 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
     removeUntil.now(own, { seq: notes.at(-1)?.seq ?? 0 });
   };
   const makeRows = (own: Own): void => {
-    if (!mayBeThere) return;
-    clearTimeout(timer);
-    timer = undefined;
+    if (!doOthersNote && paths.size === 0) return;
+    const isInside = own.engine.inTransaction();
     // Without a lock first: most processes find nothing.
     while (oldest.now(own, {}).length > 0) {
       try {
@@ -99,12 +100,17 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
         own.engine.transaction(() => makeSome(own, makeOneByOne));
       }
     }
-    mayBeThere = false;
+    // What is made inside of a transaction may be undone with it.
+    if (isInside) return;
+    clearTimeout(timer);
+    timer = undefined;
     paths.clear();
+    doOthersNote = !hasNoted;
   };
   beforeQueries(db, makeRows);
 
   const makeNow = (): void => {
+    clearTimeout(timer);
     timer = undefined;
     try {
       const own = freeOwn(db);
@@ -112,21 +118,21 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
     } catch {
       // They stay noted, and whoever asks next is told.
     }
-    if (mayBeThere) makeSoon();
+    if (paths.size > 0) makeSoon();
   };
   const makeSoon = (): void => {
     timer ??= setTimeout(makeNow, latestMs).unref();
-    if (paths.size === together) setImmediate(makeNow);
   };
   return {
-    has: (path) => paths.has(path),
+    has: (path) => doOthersNote || paths.has(path),
     note: (queue, upload, actor) => {
       const row = { upload: JSON.stringify(upload), actor, createdAt: clock.now() };
       return queue.commitApart((own) => {
         insertNote(own, row);
-        mayBeThere = true;
+        hasNoted = true;
         paths.add(upload.path);
         makeSoon();
+        if (paths.size === together) setImmediate(makeNow);
       });
     },
   };

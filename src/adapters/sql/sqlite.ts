@@ -40,6 +40,13 @@ class ImmediateDriver extends SqliteDriver {
 
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+    try {
+      // Another process may have noted something while we waited for its lock.
+      this.#before();
+    } catch (error) {
+      await this.rollbackTransaction(connection);
+      throw error;
+    }
   }
 }
 
@@ -83,7 +90,11 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     db,
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
     close: async () => {
-      before();
+      try {
+        before();
+      } catch {
+        // What was noted stays noted, for whoever opens it next.
+      }
       await db.destroy();
       // Kysely has not opened it where all went past it (at-once), and closes only what it opened.
       if (sqlite.open) sqlite.close();
