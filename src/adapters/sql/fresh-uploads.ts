@@ -23,6 +23,8 @@ export interface FreshUploads {
 
 /** So late rows are made at the latest. */
 const latestMs = 200;
+/** After a failure: a try may wait for another's lock, and everybody with it. */
+const againMs = 10_000;
 /** In one transaction, and without waiting longer: more would hold up everybody else. */
 const together = 100;
 
@@ -112,16 +114,18 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
   const makeNow = (): void => {
     clearTimeout(timer);
     timer = undefined;
+    let waitMs = latestMs;
     try {
       const own = freeOwn(db);
       if (own !== undefined) makeRows(own);
     } catch {
       // They stay noted, and whoever asks next is told.
+      waitMs = againMs;
     }
-    if (paths.size > 0) makeSoon();
+    if (paths.size > 0) makeSoon(waitMs);
   };
-  const makeSoon = (): void => {
-    timer ??= setTimeout(makeNow, latestMs).unref();
+  const makeSoon = (waitMs: number): void => {
+    timer ??= setTimeout(makeNow, waitMs).unref();
   };
   return {
     has: (path) => doOthersNote || paths.has(path),
@@ -131,7 +135,7 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
         insertNote(own, row);
         hasNoted = true;
         paths.add(upload.path);
-        makeSoon();
+        makeSoon(latestMs);
         if (paths.size === together) setImmediate(makeNow);
       });
     },
