@@ -73,6 +73,19 @@ void t.test('sources take turns, and a lane keeps its order', async (t) => {
   t.notOk(other.isBusy);
 });
 
+void t.test('who talks a byte at a time costs no more for it', async (t) => {
+  const one = tried();
+  const lane = one.lane('drip');
+  const byte = Buffer.alloc(1);
+  const began = performance.now();
+  for (let n = 0; n < 64 * 1024; n += 1) lane.push(byte);
+  t.ok(performance.now() - began < 1000, 'what waits is not counted anew each time');
+  t.equal(one.refused(), 0);
+  lane.push(byte);
+  t.equal(one.refused(), 1);
+  t.notOk(lane.isBusy);
+});
+
 void t.test('who is in is not kept, who is gone is not heard, who talks on is left', async (t) => {
   const one = tried();
   const flood = Array.from({ length: 50 }, () => one.lane('flood'));

@@ -33,6 +33,8 @@ const mostWaitingBytes = 64 * 1024;
 
 interface Waiting {
   readonly pieces: Buffer[];
+  /** In the pieces. Kept, since a stranger can send thousands of one byte. */
+  bytes: number;
   readonly pass: (bytes: Buffer) => void;
 }
 
@@ -51,7 +53,8 @@ export function createHandshakes({ now, soon, later }: HandshakeParts = system):
 
   const look = (waiting: Waiting): void => {
     const began = now();
-    const [piece] = waiting.pieces.splice(0, 1);
+    const piece = waiting.pieces.shift();
+    waiting.bytes -= piece?.length ?? 0;
     if (piece !== undefined) waiting.pass(piece);
     creditMs = Math.min(burstMs, creditMs + (began - countedAt) * share) - (now() - began);
     countedAt = began;
@@ -88,18 +91,22 @@ export function createHandshakes({ now, soon, later }: HandshakeParts = system):
 
   return {
     lane: (source, pass, tooMuch) => {
-      const waiting: Waiting = { pieces: [], pass };
+      const waiting: Waiting = { pieces: [], bytes: 0, pass };
       let isFree = false;
+      const takeAll = (): Buffer[] => {
+        waiting.bytes = 0;
+        return waiting.pieces.splice(0);
+      };
       const flush = (): void => {
-        for (const piece of waiting.pieces.splice(0)) pass(piece);
+        for (const piece of takeAll()) pass(piece);
       };
       return {
         push: (bytes) => {
           waiting.pieces.push(bytes);
+          waiting.bytes += bytes.length;
           if (isFree) return;
-          const bytesWaiting = waiting.pieces.reduce((sum, piece) => sum + piece.length, 0);
-          if (bytesWaiting > mostWaitingBytes && waiting.pieces.length > 1) {
-            waiting.pieces.length = 0;
+          if (waiting.bytes > mostWaitingBytes && waiting.pieces.length > 1) {
+            takeAll();
             tooMuch();
             return;
           }
@@ -115,7 +122,7 @@ export function createHandshakes({ now, soon, later }: HandshakeParts = system):
           return waiting.pieces.length > 0;
         },
         end: () => {
-          waiting.pieces.length = 0;
+          takeAll();
           leave(source, waiting);
         },
       };
