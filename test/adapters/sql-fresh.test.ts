@@ -233,7 +233,7 @@ void t.test('a full disk loses none: they stay noted', async (t) => {
     Number(Object.values(freeOwn(rig.db)?.engine.prepare(`pragma ${text}`).all([])[0] ?? {})[0]);
   await note(rig, `${'x'.repeat(8000)}.dcm`);
   pragma(`max_page_count = ${pragma('page_count')}`);
-  await t.rejects(paths(rig.db), { code: 'SQLITE_FULL' });
+  await t.rejects(paths(rig.db), { code: 'DISK_FULL' });
   t.same(onDisk(rig), { notes: 1, uploads: 30 });
   pragma('max_page_count = 100000');
   t.equal((await paths(rig.db)).length, 31);

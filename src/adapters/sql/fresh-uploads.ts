@@ -5,6 +5,7 @@
 
 import BetterSqlite3 from 'better-sqlite3';
 import type { Kysely, Selectable } from 'kysely';
+import { AppError } from '../../core/errors.ts';
 import type { NewUpload } from '../../flow/ports/jobs.ts';
 import { beforeQueries, freeOwn, type Own } from './at-once.ts';
 import type { CommitQueue } from './commit-queue.ts';
@@ -76,6 +77,12 @@ const isItsFault = (error: unknown): boolean =>
   error instanceof SyntaxError ||
   (error instanceof BetterSqlite3.SqliteError && error.code.startsWith('SQLITE_CONSTRAINT'));
 
+/** Whoever only asks something hears that the disk is full, too: an operator must not look for a fault of the program. */
+const asTold = (error: unknown): unknown =>
+  error instanceof BetterSqlite3.SqliteError && error.code === 'SQLITE_FULL'
+    ? new AppError('DISK_FULL', { cause: error })
+    : error;
+
 function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
   const { db, clock } = parts;
   /** Of what this process noted, as far as it has no rows yet. */
@@ -90,17 +97,22 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
     make(parts, own, notes);
     removeUntil.now(own, { seq: notes.at(-1)?.seq ?? 0 });
   };
+  const makeFirst = (own: Own): void => {
+    try {
+      own.engine.transaction(() => makeSome(own, makeAll));
+    } catch (error) {
+      if (!isItsFault(error)) throw error;
+      own.engine.transaction(() => makeSome(own, makeOneByOne));
+    }
+  };
   const makeRows = (own: Own): void => {
     if (!doOthersNote && paths.size === 0) return;
     const isInside = own.engine.inTransaction();
-    // Without a lock first: most processes find nothing.
-    while (oldest.now(own, {}).length > 0) {
-      try {
-        own.engine.transaction(() => makeSome(own, makeAll));
-      } catch (error) {
-        if (!isItsFault(error)) throw error;
-        own.engine.transaction(() => makeSome(own, makeOneByOne));
-      }
+    try {
+      // Without a lock first: most processes find nothing.
+      while (oldest.now(own, {}).length > 0) makeFirst(own);
+    } catch (error) {
+      throw asTold(error);
     }
     // What is made inside of a transaction may be undone with it.
     if (isInside) return;
