@@ -135,8 +135,8 @@ void t.test('a command changes also what was noted while it waited for the lock'
   const { before } = engine;
   const server = new BetterSqlite3(path);
   t.teardown(() => server.close());
-  engine.before = (own) => {
-    before?.(own);
+  engine.before = (own, what) => {
+    before?.(own, what);
     if (own.engine.inTransaction()) return;
     server
       .prepare('insert into fresh_upload (upload, actor, "createdAt") values (?, ?, ?)')
@@ -156,8 +156,8 @@ void t.test('rows that were undone with another transaction are made again', asy
   const { before } = engine;
   await note(rig, 'a.dcm');
   // As if it were noted when the transaction has its turn and has not begun.
-  engine.before = (own) => {
-    if (own.engine.inTransaction()) before?.(own);
+  engine.before = (own, what) => {
+    if (own.engine.inTransaction()) before?.(own, what);
   };
   await t.rejects(
     rig.db.transaction().execute(async (trx) => {
@@ -233,10 +233,15 @@ void t.test('a full disk loses none: they stay noted', async (t) => {
     Number(Object.values(freeOwn(rig.db)?.engine.prepare(`pragma ${text}`).all([])[0] ?? {})[0]);
   await note(rig, `${'x'.repeat(8000)}.dcm`);
   pragma(`max_page_count = ${pragma('page_count')}`);
-  await t.rejects(paths(rig.db), { code: 'DISK_FULL' });
+  t.equal((await paths(rig.db)).length, 30, 'who only asks is answered');
+  const change = rig.db.transaction().execute(async () => t.fail('without its row'));
+  await t.rejects(change, { code: 'DISK_FULL' });
+  await t.rejects(rig.uploads.begin(fresh('z.dcm'), 'm-alice'), { code: 'DISK_FULL' });
   t.same(onDisk(rig), { notes: 1, uploads: 30 });
   pragma('max_page_count = 100000');
-  t.equal((await paths(rig.db)).length, 31);
+  await rig.db.transaction().execute(async (trx) => {
+    t.equal((await paths(trx)).length, 31);
+  });
   t.equal(await rig.audit.firstFault(rig.db), undefined);
 });
 

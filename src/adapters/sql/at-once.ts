@@ -12,7 +12,7 @@ export interface Engine {
   /** Begins with the write lock and ends with `work`; inside of another one it is a savepoint. Throws what `work` throws. */
   readonly transaction: <T>(work: () => T) => T;
   /** Runs before whatever is asked outside of a transaction, before each transaction, and first in each of Kysely's. */
-  before: ((own: Own) => void) | undefined;
+  before: ((own: Own, what: 'query' | 'transaction') => void) | undefined;
 }
 
 /**
@@ -31,7 +31,7 @@ export function allowAtOnce(db: Kysely<Database>, engine: Engine): void {
   engines.set(db.getExecutor().adapter, engine);
 }
 
-export function beforeQueries(db: Kysely<Database>, run: (own: Own) => void): void {
+export function beforeQueries(db: Kysely<Database>, run: NonNullable<Engine['before']>): void {
   const engine = engineOf(db);
   if (engine !== undefined) engine.before = run;
 }
@@ -64,7 +64,7 @@ export function runAtOnce(
   if (engine === undefined) return undefined;
   if (!db.isTransaction) {
     if (engine.inTransaction()) return undefined;
-    engine.before?.({ db, engine });
+    engine.before?.({ db, engine }, 'query');
   }
   return answer(engine.prepare(sql), parameters);
 }

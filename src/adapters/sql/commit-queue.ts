@@ -60,7 +60,7 @@ function commitGroup(own: Own, group: readonly Waiting[]): void {
   const { engine } = own;
   const answers: (() => void)[] = [];
   try {
-    if (!group.every(({ isApart }) => isApart)) engine.before?.(own);
+    if (!group.every(({ isApart }) => isApart)) engine.before?.(own, 'transaction');
     engine.transaction(() => {
       for (const { atOnce, resolve, reject } of group) {
         try {

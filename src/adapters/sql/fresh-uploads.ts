@@ -77,11 +77,11 @@ const isItsFault = (error: unknown): boolean =>
   error instanceof SyntaxError ||
   (error instanceof BetterSqlite3.SqliteError && error.code.startsWith('SQLITE_CONSTRAINT'));
 
-/** Whoever only asks something hears that the disk is full, too: an operator must not look for a fault of the program. */
-const asTold = (error: unknown): unknown =>
-  error instanceof BetterSqlite3.SqliteError && error.code === 'SQLITE_FULL'
-    ? new AppError('DISK_FULL', { cause: error })
-    : error;
+const isFull = (error: unknown): boolean =>
+  error instanceof BetterSqlite3.SqliteError && error.code === 'SQLITE_FULL';
+
+/** While the disk is full, whoever only asks something need not wait for a try each time. */
+const fullMs = 1000;
 
 function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): FreshUploads {
   const { db, clock } = parts;
@@ -108,12 +108,8 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
   const makeRows = (own: Own): void => {
     if (!doOthersNote && paths.size === 0) return;
     const isInside = own.engine.inTransaction();
-    try {
-      // Without a lock first: most processes find nothing.
-      while (oldest.now(own, {}).length > 0) makeFirst(own);
-    } catch (error) {
-      throw asTold(error);
-    }
+    // Without a lock first: most processes find nothing.
+    while (oldest.now(own, {}).length > 0) makeFirst(own);
     // What is made inside of a transaction may be undone with it.
     if (isInside) return;
     clearTimeout(timer);
@@ -121,7 +117,18 @@ function createFreshUploads(parts: Parts & { readonly db: Kysely<Database> }): F
     paths.clear();
     doOthersNote = !hasNoted;
   };
-  beforeQueries(db, makeRows);
+  let fullUntil = -Infinity;
+  beforeQueries(db, (own, what) => {
+    if (what === 'query' && performance.now() < fullUntil) return;
+    try {
+      makeRows(own);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      // Nobody may change anything without them. But a full disk is no reason not to answer.
+      if (what === 'transaction') throw new AppError('DISK_FULL', { cause: error });
+      fullUntil = performance.now() + fullMs;
+    }
+  });
 
   const makeNow = (): void => {
     clearTimeout(timer);

@@ -329,7 +329,7 @@ export interface UnreadRootTable {
 /** An upload that is closed and whose rows are still to be made (fresh-uploads.ts). */
 export interface FreshUploadTable {
   seq: Generated<number>;
-  /** NewUpload as JSON. */
+  /** NewUpload as JSON. A version that changes NewUpload reads what the one before it noted. */
   upload: string;
   actor: string;
   createdAt: number;

@@ -17,11 +17,13 @@ import { CompiledQuery, Kysely, Migrator, SqliteDialect, SqliteDriver } from './
 import { migrations } from './migrations.ts';
 import type { Database } from './schema.ts';
 
+type Before = (what: 'query' | 'transaction') => void;
+
 /** A write transaction takes the write lock at once, so it can wait for others instead of failing half way. */
 class ImmediateDriver extends SqliteDriver {
-  readonly #before: () => void;
+  readonly #before: Before;
 
-  constructor(config: SqliteDialectConfig, before: () => void) {
+  constructor(config: SqliteDialectConfig, before: Before) {
     super(config);
     this.#before = before;
   }
@@ -30,7 +32,7 @@ class ImmediateDriver extends SqliteDriver {
   override async acquireConnection(): Promise<DatabaseConnection> {
     const connection = await super.acquireConnection();
     try {
-      this.#before();
+      this.#before('query');
     } catch (error) {
       await super.releaseConnection();
       throw error;
@@ -42,9 +44,10 @@ class ImmediateDriver extends SqliteDriver {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'));
     try {
       // Another process may have noted something while we waited for its lock.
-      this.#before();
+      this.#before('transaction');
     } catch (error) {
-      await this.rollbackTransaction(connection);
+      // A full disk has undone it already.
+      await this.rollbackTransaction(connection).catch(() => undefined);
       throw error;
     }
   }
@@ -52,9 +55,9 @@ class ImmediateDriver extends SqliteDriver {
 
 class ImmediateSqliteDialect extends SqliteDialect {
   readonly #config: SqliteDialectConfig;
-  readonly #before: () => void;
+  readonly #before: Before;
 
-  constructor(config: SqliteDialectConfig, before: () => void) {
+  constructor(config: SqliteDialectConfig, before: Before) {
     super(config);
     this.#config = config;
     this.#before = before;
@@ -82,7 +85,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   sqlite.pragma('wal_autocheckpoint = 4000');
   const database = rememberStatements(sqlite);
   const engine = engineOf(sqlite, database);
-  const before = (): void => engine.before?.({ db, engine });
+  const before: Before = (what) => engine.before?.({ db, engine }, what);
   const db = new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database }, before) });
   await bringUpToDate(db, sqlite);
   allowAtOnce(db, engine);
@@ -91,7 +94,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     dataVersion: () => sqlite.pragma('data_version', { simple: true }) as number,
     close: async () => {
       try {
-        before();
+        before('transaction');
       } catch {
         // What was noted stays noted, for whoever opens it next.
       }
