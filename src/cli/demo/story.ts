@@ -189,7 +189,7 @@ async function watch({ narrator, peking }: Scene, uploads: readonly Upload[]): P
     throw new AppError('INTERNAL', { detail: 'the demo did not go as it should' });
   }
   narrator.say('One was held. The administrator looks why:');
-  const id = held[0]?.id.slice(0, 18) ?? '';
+  const id = held[0]?.id ?? '';
   show(narrator, peking, [await ran(peking, ['held', 'show', id])]);
 }
 
