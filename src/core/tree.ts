@@ -78,26 +78,33 @@ const maximumPathBytes = 3072;
 export const isReplicatorTemporary = (name: string): boolean =>
   name.startsWith('.clubhouse-') && name.endsWith('.part');
 
-/** Letters that look like those of `gpg` in other scripts; full-width and mathematical ones fold by NFKC. */
+/** Letters that look like those of `gpg`; full-width and mathematical ones fold by NFKD, and marks go. */
 const lookAlikes: Readonly<Record<string, string>> = {
   ɡ: 'g',
+  ɢ: 'g',
+  ǥ: 'g',
+  ɠ: 'g',
   ᶃ: 'g',
   ց: 'g',
   р: 'p',
   ρ: 'p',
   ϱ: 'p',
   ⲣ: 'p',
+  ᴩ: 'p',
+  ᴘ: 'p',
+  ᵽ: 'p',
+  ƥ: 'p',
 };
 
 /** `gpg-*`, also in capitals, in letters that look the same, or with invisible ones between: people would trust it. */
 export function isReservedName(name: string): boolean {
   const shown = name
-    .normalize('NFKC')
+    .normalize('NFKD')
     .replaceAll(/[\p{Default_Ignorable_Code_Point}\p{Cc}\p{M}]/gu, '')
     .toLowerCase()
     .trimStart();
   const plain = Array.from(shown.slice(0, 16), (letter) => lookAlikes[letter] ?? letter).join('');
-  return /^gpg[\p{Pd}\u2212\u2043]/u.test(plain);
+  return /^gpg[\p{Pd}\u2212\u2043\u30fc]/u.test(plain);
 }
 
 /** Where a login starts: in its own folder where it has one project, else in /home. */

@@ -149,6 +149,12 @@ void t.test('what looks like gpg- is reserved, what does not is free', async (t)
     'gрg-x',
     'g\u200bpg-x',
     ' gpg-x',
+    'ġpg-x',
+    'g\u0307pg-x',
+    'ǥpg-x',
+    'ɢᴩɢ-x',
+    'gpgー-x',
+    'gpgｰx',
     'gpg–x',
     '𝐠𝐩𝐠-x',
   ];
