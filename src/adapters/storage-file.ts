@@ -76,16 +76,13 @@ class DiskFile implements OpenFile {
     const folder = this.#isEntrySynced ? undefined : this.#folder;
     const areFew = this.#writtenBytes <= fewBytes;
     this.#writtenBytes = 0;
-    try {
-      // Both at once: on most file systems they wait for the same commit of the journal.
-      const bytes = calls.fsync(this.#fd, areFew);
-      const entry = folder?.sync().catch((error: unknown) => ({ error }));
-      await bytes;
-      const failure = await entry;
-      if (failure !== undefined) throw failure.error;
-    } catch (error) {
-      throw asStorageError(error);
-    }
+    // Both at once: on most file systems they wait for the same commit of the journal. And both to their end, since the folder
+    // may be released behind this.
+    const bytes = failureOf(calls.fsync(this.#fd, areFew));
+    const entry = folder === undefined ? undefined : failureOf(folder.sync());
+    const [first, second] = [await bytes, await entry];
+    const failure = first ?? second;
+    if (failure !== undefined) throw asStorageError(failure.error);
     this.#isEntrySynced = true;
   }
 
@@ -98,6 +95,15 @@ class DiskFile implements OpenFile {
     }
   }
 }
+
+const failureOf = async (call: Promise<void>): Promise<{ readonly error: unknown } | undefined> => {
+  try {
+    await call;
+    return undefined;
+  } catch (error) {
+    return { error };
+  }
+};
 
 /** `folder`, where a new entry is in: it is synced with the first sync, and released when the file is closed. */
 export const asOpenFile = (fd: number, folder?: KeptFolder): OpenFile => new DiskFile(fd, folder);

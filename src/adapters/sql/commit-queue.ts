@@ -10,6 +10,7 @@ interface Waiting {
   readonly work: (trx: Transaction<Database>) => Promise<unknown>;
   /** The same, where it is done in one go. */
   readonly atOnce?: (own: Own) => unknown;
+  /** See commitApart. */
   readonly isApart?: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -47,11 +48,12 @@ export function createCommitQueue(db: Kysely<Database>): CommitQueue {
       // Whoever asks in this turn comes along.
       setImmediate(() => void drain());
     });
+  const enterAtOnce = <T>(work: (own: Own) => T, isApart: boolean): Promise<T> =>
+    enter({ work: async (trx) => work(ownOf(trx)), atOnce: work, isApart });
   return {
     commit: (work) => enter({ work }),
-    commitAtOnce: (work) => enter({ work: async (trx) => work(ownOf(trx)), atOnce: work }),
-    commitApart: (work) =>
-      enter({ work: async (trx) => work(ownOf(trx)), atOnce: work, isApart: true }),
+    commitAtOnce: (work) => enterAtOnce(work, false),
+    commitApart: (work) => enterAtOnce(work, true),
   };
 }
 

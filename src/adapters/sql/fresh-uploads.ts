@@ -1,6 +1,6 @@
 // New uploads that are closed, and whose rows are made a moment later, many at a time. The rows of one touch twenty pages, which
-// go to the log with each commit: as many bytes again as a small file has. Noted down it is one page, and the pages of forty are
-// hardly more than those of one. Nobody sees the difference: whatever is asked of the database makes the rows first, in this
+// go to the log with each commit: as many bytes again as a small file has. Noted down it is one page, and the rows of a hundred
+// share most of theirs. Nobody sees the difference: whatever is asked of the database makes the rows first, in this
 // process and in any other that opens it.
 
 import BetterSqlite3 from 'better-sqlite3';
